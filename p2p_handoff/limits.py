@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every bound as a named constant with its reason. Layer: bottom, imports nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- wire -----------------------------------------------------------------------------------------
+MAX_FRAME: Final = 64 * KIB
+"""Largest data channel message: what every engine's peer accepts (aiortc announces 65,536)."""
+MAX_NATIVE_FRAME: Final = 256 * KIB
+"""Largest message between two native engines: libwebrtc refuses more than 262,144 bytes."""
+MAX_CONTROL_MESSAGE: Final = 8 * MIB
+"""Largest control message after reassembly: an offer's manifest and a batch of wants fit many times over."""
+MAX_CBOR_DEPTH: Final = 16
+"""Nesting that a peer may send: our deepest message has six levels."""
+MAX_ENVELOPE: Final = 64 * KIB
+"""Largest sealed signaling envelope: an SDP of many candidates is 6 KiB, keys and ciphertexts 5 KiB."""
+MAX_RELAY_MESSAGE: Final = 96 * KIB
+"""Largest WebSocket message at a relay: an envelope and its routing header."""
+CREDIT_WINDOW: Final = 8 * MIB
+"""Bulk bytes a sender may have outstanding: 250 ms at the 38 MB/s that the fast engine's slow end reaches."""
+QUEUE_SECONDS: Final = 0.25
+"""Most that may be queued in an engine, in seconds at the measured rate: more delays pings into false deaths."""
+MIN_QUEUE: Final = 256 * KIB
+MAX_QUEUE: Final = 4 * MIB
+"""Bounds of the engine's send queue in bytes, whatever was measured (libwebrtc's own limit is 16 MiB)."""
+
+# --- content --------------------------------------------------------------------------------------
+CHUNK_MIN: Final = 16 * KIB
+CHUNK_AVG: Final = 64 * KIB
+CHUNK_MAX: Final = 256 * KIB
+"""FastCDC parameters: small enough that a 1 KiB edit resends about 80 KiB before compression."""
+MAX_OBJECT: Final = 8 * MIB
+"""Largest object of the content store, uncompressed: a directory of 60,000 entries."""
+INDEX_FANOUT: Final = 2048
+"""Entries of one index object: about 80 KiB, so that an edit in a huge file resends little index."""
+MAX_TREE_DEPTH: Final = 128
+"""Nesting of directories: Linux paths of 4,096 bytes rarely hold more."""
+MAX_NAME_BYTES: Final = 255
+"""Bytes of one path component: NAME_MAX of Linux and macOS file systems."""
+MAX_TARGET_BYTES: Final = 4095
+"""Bytes of a symbolic link's target: PATH_MAX of Linux without its final NUL."""
+MAX_INDEX_LEVEL: Final = 5
+"""Levels of index objects above a file's chunks: three hold 8 TiB."""
+MAX_TREE_ENTRIES: Final = 4_000_000
+"""Entries of one walk through a tree: a directory object that names one child twice, nested, would never end."""
+MAX_PARTS: Final = 64
+"""Parts of one session: people name a handful."""
+MAX_TITLE: Final = 200
+"""Characters of a title or a display name on the wire."""
+MAX_KIND: Final = 32
+"""Characters of an adapter's kind."""
+MAX_CRDT_UPDATE: Final = 256 * MIB
+"""Largest single CRDT update applied from a peer."""
+MAX_CONVERSATION: Final = 128 * MIB
+"""Largest conversation file: its lines, its document and its newest update are in memory together while it changes."""
+MAX_CONVERSATION_LOG: Final = 64
+"""Updates that a conversation's log may name: ours merges them by size and stays near half of this."""
+
+# --- time, in seconds -----------------------------------------------------------------------------
+PING_INTERVAL: Final = 1.0
+PEER_DEAD_AFTER: Final = 3.0
+"""Any valid frame is life; a silent peer is dead after three missed pings."""
+ICE_DEADLINE: Final = 10.0
+"""A dead ICE attempt ends here (aiortc alone takes 63.6 s)."""
+GATHER_DEADLINE: Final = 0.5
+"""A silent STUN server costs at most this (aiortc alone waits 5.0 s)."""
+HANDSHAKE_DEADLINE: Final = 10.0
+LINK_CODE_LIFETIME: Final = 600.0
+"""A link code dies after ten minutes."""
+OFFER_LIFETIME: Final = 600.0
+"""A pending request that nobody answers expires after ten minutes."""
+RELAY_CONNECT_DEADLINE: Final = 5.0
+IDLE_CONNECTION: Final = 60.0
+"""A connection without a handoff on it closes after this."""
+
+# --- relay ----------------------------------------------------------------------------------------
+RELAY_MAX_CLIENTS: Final = 1000
+RELAY_MAX_PER_ADDRESS: Final = 32
+RELAY_MESSAGES_PER_SECOND: Final = 50
+RELAY_BURST: Final = 200
+RELAY_MAX_ROOMS: Final = 500
+ROOM_LIFETIME: Final = LINK_CODE_LIFETIME
+"""A room dies after this, in seconds."""
+RELAY_MAX_PRESENCE: Final = 256
+"""Devices one presence question may name: a circle of devices has a handful, the answer is 9 KiB."""
+MAX_NAMEPLATE: Final = 9999
+"""Nameplates are 1 to 9,999: short to say, and 20 times RELAY_MAX_ROOMS."""
+RELAY_ROOM_BUFFER: Final = 16
+"""Messages a room keeps until its second party joins: linking sends two."""
+RELAY_ROOM_BUFFER_BYTES: Final = 2 * MAX_ENVELOPE
+"""Bytes a room keeps until its second party joins: 500 rooms hold 64 MB at worst."""
+RELAY_ROOMS_PER_CLIENT: Final = 8
+"""Rooms one connection may be in: a device links one other at a time."""
+RELAY_LOOKUPS_PER_SECOND: Final = 1
+RELAY_LOOKUP_BURST: Final = 30
+"""Rooms opened, found and joined per address: a person needs three, a scan of all nameplates takes hours."""
+RELAY_OUTBOX_BYTES: Final = 256 * KIB
+"""Queued for one client before what others send to it is refused as busy: an honest burst of offers."""
+RELAY_OUTBOX_HARD_BYTES: Final = 512 * KIB
+"""Queued for one client before it is disconnected: it asks without reading the answers."""
+RELAY_STALL: Final = 10.0
+"""A client that takes nothing for so many seconds is disconnected."""
+RELAY_HEARTBEAT: Final = 20.0
+"""Seconds between WebSocket pings: below the 30 s after which home routers forget an idle connection."""
+RELAY_LOGIN_DEADLINE: Final = 5.0
+RELAY_REQUEST_DEADLINE: Final = 5.0
+"""A relay that does not answer a request within this is silent: answers need no other party."""
+RELAY_CLIENT_QUEUE: Final = 256
+"""Envelopes or room messages a client keeps unread: more come only from a hostile relay or peer."""
+RELAY_RETRY_MIN: Final = 0.5
+RELAY_RETRY_MAX: Final = 60.0
+"""Bounds of the pause before a lost relay is dialled again."""
+RELAY_STABLE_AFTER: Final = 10.0
+"""A connection that lasted this long resets the pause."""
