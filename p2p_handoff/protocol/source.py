@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The source's half of a handoff as one table of transitions. Layer: protocol, pure.
+
+Specification: docs/specs/handoff-v2.md §6. ``step(machine, event)`` returns the next machine and effects that the
+shell carries out in order: a durable write (``Store…``) must have completed before the next effect starts. A pair of
+state and event that the table does not list is an error: the peer's when the event is a message, else ours.
+
+Rules: before FROZEN the source may give up freely. From FROZEN on only the target decides: Accepted releases,
+Refused thaws, never a timeout; cancelling asks the target by Query. A new connection voids a Ready of an older one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Final, get_args
+
+from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
+from p2p_handoff.protocol import rules
+from p2p_handoff.protocol.messages import Accept, Accepted, Cancel, Mode, Ready, Refused, Reject, RejectReason, Resumed
+from p2p_handoff.protocol.outcome import Outcome, Result
+from p2p_handoff.protocol.rules import only
+
+
+class SourceState(Enum):
+    """Where the source is."""
+
+    OFFERED = "offered"
+    """The request is out; the target reviews it."""
+    COPYING = "copying"
+    """Rounds are copied while the source keeps working."""
+    FREEZING = "freezing"
+    """Watchers are drained, the last picture is taken. Not durable yet."""
+    FROZEN = "frozen"
+    """Durable. A grant may be out: only the target decides now."""
+    FINISHING = "finishing"
+    """Copy mode: the last picture is announced."""
+    RELEASED = "released"
+    """The target is the primary."""
+    ENDED = "ended"
+    """Nothing more will happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One outgoing handoff."""
+
+    txn: TxnId
+    session: SessionId
+    target: DeviceId
+    mode: Mode = Mode.MOVE
+    state: SourceState = SourceState.OFFERED
+    parts: tuple[PartId, ...] = ()
+    """What the target accepted."""
+    round: int = 0
+    nonce: bytes = b""
+    """From the Ready of the current round; empty while that is awaited."""
+    cancel_asked: bool = False
+
+
+# --- local events -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection to the target is open: the first one, or a new one after a break."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemainderLarge:
+    """Too much changed since the last round: copy another one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemainderSmall:
+    """What changed since the last round fits into the allowed pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalTaken:
+    """All accepted parts are frozen and pictured."""
+
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFailed:
+    """A picture could not be taken, or the rounds do not converge."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """The user of this side cancels."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Nobody answered the offer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOverdue:
+    """The target, the primary by now, does not say that the session is in place."""
+
+
+# --- effects ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendOffer:
+    """Send Init and Request."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendRound:
+    """Send a Round with this number; with a fresh picture if ``fresh``, else with the latest."""
+
+    number: int
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Take a picture and answer RemainderLarge or RemainderSmall."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeParts:
+    """Freeze the accepted parts and answer FinalTaken or SourceFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThawParts:
+    """Edits are normal edits again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFrozen:
+    """Durable: FROZEN {txn, target, root}."""
+
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendGrant:
+    """Sign (or fetch the stored) grant, quoting the nonce, and send it."""
+
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendFinish:
+    """Copy mode: send Finish with the latest picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendQuery:
+    """Ask the target for its decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendCancel:
+    """Tell the target that this side gives up."""
+
+    reason: RejectReason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReleased:
+    """Durable: RELEASED, this device is secondary; the statement has been verified by the shell."""
+
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreThawed:
+    """Durable: primary again; the statement has been verified by the shell."""
+
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseParts:
+    """Tell the adapters that the target owns the parts now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Report the outcome."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Frozen without a connection: keep trying to reach the target."""
+
+
+SourceEvent = (
+    Connected
+    | Disconnected
+    | RemainderLarge
+    | RemainderSmall
+    | FinalTaken
+    | SourceFailed
+    | CancelAsked
+    | Expired
+    | ResumeOverdue
+    | Accept
+    | Reject
+    | Ready
+    | Accepted
+    | Refused
+    | Cancel
+    | Resumed
+)
+SourceEffect = (
+    SendOffer
+    | SendRound
+    | Survey
+    | FreezeParts
+    | ThawParts
+    | StoreFrozen
+    | SendGrant
+    | SendFinish
+    | SendQuery
+    | SendCancel
+    | StoreReleased
+    | StoreThawed
+    | ReleaseParts
+    | Ended
+    | InDoubt
+)
+
+SOURCE_MESSAGES: Final = (Accept, Reject, Ready, Accepted, Refused, Cancel, Resumed)
+"""Events that come from the peer."""
+
+Step = tuple[Source, tuple[SourceEffect, ...]]
+Action = Callable[[Source, Any], Step]
+Rule = rules.Rule[Source, SourceState, SourceEffect]
+
+
+def step(machine: Source, event: SourceEvent) -> Step:
+    """Apply one event.
+
+    Returns:
+        The next machine and the effects to carry out in order.
+
+    Raises:
+        RemoteProtocolError: The peer sent a message that has no place in this state.
+        LocalProtocolError: This side's shell raised an event that has no place in this state.
+    """
+    table = SOURCE_RULES if machine.mode is Mode.MOVE else COPY_RULES
+    return rules.apply_rule(table, machine, event, role="source", messages=SOURCE_MESSAGES)
+
+
+# --- guards -----------------------------------------------------------------------------------------
+
+
+def _of_this_round(machine: Source, event: Ready) -> bool:
+    """Its number is the current round's."""
+    return event.number == machine.round
+
+
+def _still_ready(machine: Source, _event: object) -> bool:
+    """No connection is newer than the Ready."""
+    return bool(machine.nonce)
+
+
+# --- actions ----------------------------------------------------------------------------------------
+
+
+_nothing: Final[Action] = only()
+
+
+def _accepted_by_target(machine: Source, event: Accept) -> Step:
+    return replace(machine, parts=event.parts, round=1), (SendRound(1, fresh=False),)
+
+
+def _offer_again(machine: Source, _event: Connected) -> Step:
+    # The target may have restarted and forgotten its nonce: what a survey finds now would freeze in vain.
+    return replace(machine, nonce=b""), (SendOffer(),)
+
+
+def _accepted_again(machine: Source, event: Accept) -> Step:
+    return replace(machine, parts=event.parts, nonce=b""), (SendRound(machine.round, fresh=False),)
+
+
+def _ready(machine: Source, event: Ready) -> Step:
+    if not event.complete:
+        return _next_round(machine, fresh=True)
+    surveying = bool(machine.nonce)
+    return replace(machine, nonce=event.nonce), () if surveying else (Survey(),)
+
+
+def _another_round(machine: Source, _event: RemainderLarge) -> Step:
+    return _next_round(machine, fresh=False)
+
+
+def _next_round(machine: Source, *, fresh: bool) -> Step:
+    following = machine.round + 1
+    return replace(machine, round=following, nonce=b""), (SendRound(following, fresh=fresh),)
+
+
+def _grant(machine: Source, event: FinalTaken) -> Step:
+    return machine, (StoreFrozen(event.root), SendGrant(machine.nonce))
+
+
+def _ask_again(machine: Source, _event: Connected) -> Step:
+    return machine, (SendQuery() if machine.cancel_asked or not machine.nonce else SendGrant(machine.nonce),)
+
+
+def _cancel_frozen(machine: Source, _event: CancelAsked) -> Step:
+    return replace(machine, cancel_asked=True), (SendQuery(),)
+
+
+def _release(machine: Source, event: Accepted) -> Step:
+    return machine, (StoreReleased(event.statement), ReleaseParts())
+
+
+def _thaw(machine: Source, event: Refused) -> Step:
+    result = Result.CANCELLED if machine.cancel_asked else Result.FAILED
+    outcome = Outcome(result, RejectReason.CANCELLED if machine.cancel_asked else RejectReason.FAILED)
+    return machine, (StoreThawed(event.statement), ThawParts(), Ended(outcome))
+
+
+def _rejected(machine: Source, event: Reject) -> Step:
+    return machine, (Ended(Outcome(Result.REJECTED, event.reason, event.text)),)
+
+
+def _peer_cancelled(machine: Source, event: Cancel) -> Step:
+    result = Result.CANCELLED if event.reason is RejectReason.CANCELLED else Result.FAILED
+    return machine, (Ended(Outcome(result, event.reason, event.text)),)
+
+
+def _give_up(machine: Source, event: CancelAsked) -> Step:
+    reason = RejectReason.CANCELLED
+    return machine, (SendCancel(reason, event.text), Ended(Outcome(Result.CANCELLED, reason, event.text)))
+
+
+def _failed(machine: Source, event: SourceFailed) -> Step:
+    reason = RejectReason.FAILED
+    return machine, (SendCancel(reason, event.text), Ended(Outcome(Result.FAILED, reason, event.text)))
+
+
+def _expired(machine: Source, _event: Expired) -> Step:
+    reason = RejectReason.EXPIRED
+    return machine, (SendCancel(reason, ""), Ended(Outcome(Result.FAILED, reason)))
+
+
+def _thawing(act: Action) -> Action:
+    """The same after parts were frozen: they are thawed before the outcome is reported."""
+
+    def thaw_first(machine: Source, event: object) -> Step:
+        after, effects = act(machine, event)
+        return after, (*effects[:-1], ThawParts(), effects[-1])
+
+    return thaw_first
+
+
+def _done(machine: Source, _event: Resumed) -> Step:
+    return machine, (Ended(Outcome(Result.DONE)),)
+
+
+def _done_unseen(machine: Source, _event: Disconnected) -> Step:
+    return machine, (
+        Ended(Outcome(Result.DONE, text="the connection broke before the other side said that it resumed")),
+    )
+
+
+def _done_overdue(machine: Source, _event: ResumeOverdue) -> Step:
+    text = "the other side owns the session and has not said yet that it is in place there"
+    return machine, (Ended(Outcome(Result.DONE, text=text)),)
+
+
+# --- the tables -------------------------------------------------------------------------------------
+
+_S = SourceState
+Rules = dict[tuple[SourceState, type], Rule]
+
+_COMMON: Final[Rules] = {
+    (_S.OFFERED, Connected): Rule(_S.OFFERED, only(SendOffer())),
+    (_S.OFFERED, Disconnected): Rule(_S.OFFERED, _nothing),
+    (_S.OFFERED, Accept): Rule(_S.COPYING, _accepted_by_target),
+    (_S.OFFERED, Reject): Rule(_S.ENDED, _rejected),
+    (_S.OFFERED, Cancel): Rule(_S.ENDED, _peer_cancelled),
+    (_S.OFFERED, CancelAsked): Rule(_S.ENDED, _give_up),
+    (_S.OFFERED, SourceFailed): Rule(_S.ENDED, _failed),
+    (_S.OFFERED, Expired): Rule(_S.ENDED, _expired),
+    (_S.COPYING, Connected): Rule(_S.COPYING, _offer_again),
+    (_S.COPYING, Disconnected): Rule(_S.COPYING, _nothing),
+    (_S.COPYING, Accept): Rule(_S.COPYING, _accepted_again),
+    (_S.COPYING, Reject): Rule(_S.ENDED, _rejected),
+    (_S.COPYING, Ready): Rule(_S.COPYING, _ready, when=_of_this_round),
+    (_S.COPYING, RemainderLarge): Rule(_S.COPYING, _another_round, when=_still_ready),
+    (_S.COPYING, Cancel): Rule(_S.ENDED, _peer_cancelled),
+    (_S.COPYING, CancelAsked): Rule(_S.ENDED, _give_up),
+    (_S.COPYING, SourceFailed): Rule(_S.ENDED, _failed),
+    # What arrives or comes to its end after the handoff did.
+    **{(_S.ENDED, late): Rule(_S.ENDED, _nothing) for late in get_args(SourceEvent)},
+}
+
+SOURCE_RULES: Final[Rules] = {
+    **_COMMON,
+    (_S.COPYING, RemainderSmall): Rule(_S.FREEZING, only(FreezeParts()), when=_still_ready),
+    (_S.FREEZING, Connected): Rule(_S.FREEZING, _nothing),
+    (_S.FREEZING, Disconnected): Rule(_S.FREEZING, _nothing),
+    (_S.FREEZING, Ready): Rule(_S.FREEZING, _nothing),
+    # The answer to a repeated offer, behind a Ready that the target had under way when the offer came.
+    (_S.FREEZING, Accept): Rule(_S.FREEZING, _nothing),
+    (_S.FROZEN, Accept): Rule(_S.FROZEN, _nothing),
+    (_S.FREEZING, FinalTaken): Rule(_S.FROZEN, _grant),
+    (_S.FREEZING, Cancel): Rule(_S.ENDED, _thawing(_peer_cancelled)),
+    (_S.FREEZING, CancelAsked): Rule(_S.ENDED, _thawing(_give_up)),
+    (_S.FREEZING, SourceFailed): Rule(_S.ENDED, _thawing(_failed)),
+    (_S.FROZEN, Connected): Rule(_S.FROZEN, _ask_again),
+    (_S.FROZEN, Disconnected): Rule(_S.FROZEN, only(InDoubt())),
+    (_S.FROZEN, Ready): Rule(_S.FROZEN, _nothing),
+    (_S.FROZEN, Accepted): Rule(_S.RELEASED, _release),
+    (_S.FROZEN, Refused): Rule(_S.ENDED, _thaw),
+    # The target's Cancel is not durable, and a failure on this side decides nothing: only its stored decision counts.
+    (_S.FROZEN, Cancel): Rule(_S.FROZEN, only(SendQuery())),
+    (_S.FROZEN, SourceFailed): Rule(_S.FROZEN, _nothing),
+    (_S.FROZEN, CancelAsked): Rule(_S.FROZEN, _cancel_frozen),
+    # Released by a chain from a third device: the target still owes its Resumed.
+    (_S.RELEASED, Connected): Rule(_S.RELEASED, only(SendQuery())),
+    (_S.RELEASED, Disconnected): Rule(_S.ENDED, _done_unseen),
+    (_S.RELEASED, ResumeOverdue): Rule(_S.ENDED, _done_overdue),
+    (_S.RELEASED, Accepted): Rule(_S.RELEASED, _nothing),
+    **{(_S.RELEASED, late): Rule(_S.RELEASED, _nothing) for late in (CancelAsked, SourceFailed)},
+    (_S.RELEASED, Resumed): Rule(_S.ENDED, _done),
+    (_S.ENDED, FinalTaken): Rule(_S.ENDED, only(ThawParts())),
+}
+"""A move: ownership goes to the target."""
+
+COPY_RULES: Final[Rules] = {
+    **_COMMON,
+    (_S.COPYING, RemainderSmall): Rule(_S.FINISHING, only(SendFinish()), when=_still_ready),
+    # The target may have restarted, or may be sealing already: the offer serves the one, Finish the other.
+    (_S.FINISHING, Connected): Rule(_S.FINISHING, only(SendOffer(), SendFinish())),
+    (_S.FINISHING, Disconnected): Rule(_S.FINISHING, _nothing),
+    (_S.FINISHING, Accept): Rule(_S.COPYING, _accepted_again),
+    (_S.FINISHING, Reject): Rule(_S.ENDED, _rejected),
+    (_S.FINISHING, Ready): Rule(_S.FINISHING, _nothing),
+    (_S.FINISHING, Resumed): Rule(_S.ENDED, _done),
+    (_S.FINISHING, Cancel): Rule(_S.ENDED, _peer_cancelled),
+    (_S.FINISHING, CancelAsked): Rule(_S.ENDED, _give_up),
+    (_S.FINISHING, SourceFailed): Rule(_S.ENDED, _failed),
+}
+"""A copy finishes where a move freezes; no ownership moves."""
