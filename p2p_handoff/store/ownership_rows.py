@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The writes that changes of ownership are made of. Layer: I/O ring. Specification: docs/specs/store.md §4.
+
+What store.ownership, store.outgoing and store.incoming share: one counted transaction, the session's row, its
+chain, and what was verified of that chain already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from p2p_handoff.errors import LocalProtocolError, NotFoundError
+from p2p_handoff.ids import DeviceId, SessionId
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session.chain import Chain, ChainState
+from p2p_handoff.session.ownership import Ownership
+from p2p_handoff.store.counter import Counter
+from p2p_handoff.store.database import Database
+from p2p_handoff.store.records import Acceptance, NewSession, PartBinding, SessionRecord
+from p2p_handoff.store.sessions import Sessions, write_binding
+
+
+class OwnershipRows:
+    """Rows of sessions, as far as ownership is concerned."""
+
+    def __init__(self, database: Database, sessions: Sessions, counter: Counter, me: DeviceId) -> None:
+        self.database = database
+        self.sessions = sessions
+        self.counter = counter
+        self.me = me
+        self._proven: dict[SessionId, tuple[bytes, ChainState]] = {}
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """One transaction that counts."""
+        with self.database.transaction():
+            yield
+            self.counter.advance()
+
+    @contextmanager
+    def guarded_change(self) -> Iterator[None]:
+        """One that makes or keeps a primary, or speaks about the past: an old copy of a home must not.
+
+        Raises:
+            TrustError: The home was rolled back.
+        """
+        with self.change():
+            self.counter.check()
+            yield
+
+    def existing(self, session: SessionId) -> SessionRecord:
+        """The session's record.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        record = self.sessions.get(session)
+        if record is None:
+            raise NotFoundError(f"no session {session}")
+        return record
+
+    def state(self, record: SessionRecord) -> ChainState:
+        """What the session's stored chain proves; verified once per run of the agent, not at every step."""
+        known = self._proven.get(record.id)
+        if known is None or known[0] != record.chain:
+            known = record.chain, chains.verify_chain(chains.decode_chain(record.chain))
+            self._proven[record.id] = known
+        return known[1]
+
+    def continued(self, record: SessionRecord, chain: Chain) -> ChainState:
+        """What a longer chain of the session proves; only what is new in it costs time.
+
+        Raises:
+            TrustError: It is bad, shorter than the known one, or does not begin with it.
+        """
+        known = chains.decode_chain(record.chain)
+        chains.check_agrees(known, chain)
+        if len(chain) < len(known):
+            raise LocalProtocolError("the chain is older than the known one")
+        return chains.verify_chain(chain, self.state(record))
+
+    def insert(self, new: NewSession | Acceptance, own: Ownership) -> None:
+        """The first row of a session on this device."""
+        self.database.write(
+            "INSERT INTO sessions (id, title, created_at, manifest, chain, role, epoch, owner)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                own.session,
+                new.title,
+                new.created_at,
+                new.manifest,
+                chains.encode_chain(new.chain),
+                own.role.value,
+                own.epoch,
+                own.primary,
+            ),
+        )
+        self.bind(own.session, new.bindings)
+
+    def set(self, own: Ownership) -> None:
+        """The session's ownership record."""
+        txn = None if own.frozen is None else own.frozen.txn
+        self.database.write(
+            "UPDATE sessions SET role = ?, epoch = ?, owner = ?, frozen_txn = ?, forked = ? WHERE id = ?",
+            (own.role.value, own.epoch, own.primary, txn, int(own.forked), own.session),
+        )
+
+    def move(self, own: Ownership, chain: Chain, state: ChainState, manifest: bytes | None) -> None:
+        """The record of a session that has changed hands, with its longer chain and its last common manifest."""
+        encoded = chains.encode_chain(chain)
+        self.set(own)
+        self.database.write(
+            "UPDATE sessions SET chain = ?, manifest = ? WHERE id = ?", (encoded, manifest, own.session)
+        )
+        # Kept only if the row says the same: a transaction that fails later leaves a stale entry unused.
+        self._proven[own.session] = encoded, state
+
+    def bind(self, session: SessionId, bindings: Iterable[PartBinding]) -> None:
+        """Where parts of the session are.
+
+        Raises:
+            LocalProtocolError: One is of another session.
+        """
+        for binding in bindings:
+            if binding.session != session:
+                raise LocalProtocolError("a part of another session came along")
+            write_binding(self.database, binding)
