@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""WebRTC implementations behind one interface. I/O ring."""
