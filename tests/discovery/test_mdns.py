@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Discovery on loopback alone; between hosts it is tested in tests/network/test_discovery.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from ipaddress import ip_interface
+
+import pytest
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from p2p_handoff.discovery.addresses import Interface
+from p2p_handoff.discovery.announcement import SERVICE_TYPE, Announcement, Sighting, instance_label, txt_record
+from p2p_handoff.discovery.mdns import Discovery
+from p2p_handoff.ids import DeviceId, RoomId, device_id
+
+LO = Interface(1, "lo", (ip_interface("127.0.0.1/8"),))
+LAPTOP = Announcement(device_id(b"laptop"), "laptop", 4711, 1)
+DESKTOP = Announcement(device_id(b"desktop"), "desktop", 4712, 1)
+ROOM = (RoomId("abcdefghijklmnopqrstuvwxyz"), 42)
+PATIENCE = 10.0
+
+
+class Watcher:
+    """Discovery and a queue of what it told."""
+
+    def __init__(self, *interfaces: Interface) -> None:
+        self.interfaces = interfaces
+        self.told: asyncio.Queue[Sighting | DeviceId] = asyncio.Queue()
+        self.discovery = Discovery(
+            self.told.put_nowait, self.told.put_nowait, interfaces=lambda: self.interfaces, poll_interval=0.1
+        )
+
+    async def next(self) -> Sighting | DeviceId:
+        return await asyncio.wait_for(self.told.get(), PATIENCE)
+
+
+Start = Callable[..., "asyncio.Future[Watcher]"]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts discovery on loopback."""
+    watchers: list[Watcher] = []
+
+    async def begin(announcement: Announcement | None, *interfaces: Interface) -> Watcher:
+        watcher = Watcher(*(interfaces or (LO,)))
+        watchers.append(watcher)
+        await watcher.discovery.start(announcement)
+        return watcher
+
+    yield lambda *arguments: asyncio.ensure_future(begin(*arguments))
+    await asyncio.gather(*(watcher.discovery.close() for watcher in watchers))
+
+
+async def test_a_browser_that_advertises_nothing_finds_a_device(start: Start) -> None:
+    await start(DESKTOP)
+    browser = await start(None)
+    expected = Sighting(DESKTOP.device, "desktop", 1, ("127.0.0.1",), 4712)
+    assert await browser.next() == expected
+    assert browser.discovery.sightings == {DESKTOP.device: expected}
+    assert browser.discovery.problem is None
+
+
+async def test_a_device_does_not_find_itself(start: Start) -> None:
+    laptop = await start(LAPTOP)
+    await start(DESKTOP)
+    await laptop.next()
+    assert list(laptop.discovery.sightings) == [DESKTOP.device]
+
+
+async def test_a_room_opened_right_after_the_start_is_what_remains_seen(start: Start) -> None:
+    browser = await start(None)
+    desktop = await start(DESKTOP)
+    await desktop.discovery.update(replace(DESKTOP, room=ROOM))
+    while True:
+        seen = await browser.next()
+        if isinstance(seen, Sighting) and seen.room == ROOM:
+            break
+    await asyncio.sleep(0.8)  # an older series of announcements would have been repeated by now
+    assert browser.discovery.sightings[DESKTOP.device].room == ROOM
+
+
+async def test_a_withdrawn_announcement_is_lost(start: Start) -> None:
+    browser, desktop = await start(None), await start(DESKTOP)
+    await browser.next()
+    await desktop.discovery.update(None)
+    assert await browser.next() == DESKTOP.device
+
+
+async def test_a_new_display_name_is_still_one_device(start: Start) -> None:
+    browser, desktop = await start(None), await start(DESKTOP)
+    await browser.next()
+    await desktop.discovery.update(replace(DESKTOP, name="study"))
+    while (seen := await browser.next()) and not (isinstance(seen, Sighting) and seen.name == "study"):
+        pass
+    assert list(browser.discovery.sightings) == [DESKTOP.device]
+
+
+async def test_without_an_interface_the_problem_is_said_in_words_and_ends_with_one(start: Start) -> None:
+    await start(DESKTOP)
+    laptop = await start(None)
+    laptop.interfaces = ()
+    await laptop.discovery.refresh_interfaces()
+    assert "no network interface" in (laptop.discovery.problem or "")
+    laptop.interfaces = (LO,)
+    await laptop.discovery.refresh_interfaces()
+    assert laptop.discovery.problem is None
+    assert isinstance(await laptop.next(), Sighting)
+
+
+async def test_an_interface_that_vanished_meanwhile_is_no_error(start: Start) -> None:
+    gone = Interface(99, "gone0", (ip_interface("192.0.2.99/24"), ip_interface("fe80::99/64")))
+    laptop = await start(LAPTOP, gone)
+    laptop.interfaces = (LO,)
+    await laptop.discovery.refresh_interfaces()
+    assert laptop.discovery.problem is None
+
+
+async def test_an_announcement_that_contradicts_itself_is_ignored_and_counted(start: Start) -> None:
+    browser = await start(None)
+    liar = AsyncZeroconf(interfaces=["127.0.0.1"])
+    lie = AsyncServiceInfo(
+        SERVICE_TYPE,
+        f"{instance_label(DESKTOP)}.{SERVICE_TYPE}",
+        port=1,
+        properties=txt_record(DESKTOP),
+        server="somebody-else.local.",
+        parsed_addresses=["127.0.0.1"],
+    )
+    await liar.async_register_service(lie, cooperating_responders=True)
+    while browser.discovery.ignored == 0:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0.01)
+    assert not browser.discovery.sightings
+    await liar.async_close()
+
+
+async def test_closing_twice_or_before_starting_is_no_error() -> None:
+    watcher = Watcher(LO)
+    await watcher.discovery.close()
+    await watcher.discovery.start(LAPTOP)
+    await watcher.discovery.close()
+    await watcher.discovery.close()

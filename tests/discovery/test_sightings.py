@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import replace
+
+from p2p_handoff.discovery.announcement import Sighting
+from p2p_handoff.discovery.sightings import MAX_INSTANCES, SightingBook
+from p2p_handoff.ids import device_id
+
+LAPTOP = Sighting(device_id(b"laptop"), "laptop", 1, ("192.168.1.5",), 4711)
+DESKTOP = Sighting(device_id(b"desktop"), "desktop", 1, ("192.168.1.6",), 4711)
+
+
+class Diary:
+    """A book and everything that it told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.book = SightingBook(self.told.append, self.told.append)
+
+
+def test_a_device_is_told_once_and_again_when_it_changes() -> None:
+    diary = Diary()
+    moved = replace(LAPTOP, port=4712)
+    for sighting in (LAPTOP, LAPTOP, moved):
+        assert diary.book.put("one", sighting)
+    assert diary.told == [LAPTOP, moved]
+    assert diary.book.devices == {LAPTOP.device: moved}
+
+
+def test_a_device_that_is_gone_is_told_once() -> None:
+    diary = Diary()
+    diary.book.put("one", LAPTOP)
+    diary.book.remove("one")
+    diary.book.remove("one")
+    assert diary.told == [LAPTOP, LAPTOP.device]
+    assert not diary.book.devices
+
+
+def test_a_latecomer_with_the_same_id_does_not_take_its_place() -> None:
+    diary = Diary()
+    impostor = replace(LAPTOP, addresses=("6.6.6.6",))
+    diary.book.put("one", LAPTOP)
+    diary.book.put("two", impostor)
+    assert diary.told == [LAPTOP]
+    assert diary.book.names_of(LAPTOP.device) == ("one", "two")
+
+
+def test_the_next_instance_moves_up_when_the_first_goes() -> None:
+    diary = Diary()
+    restarted = replace(LAPTOP, port=4712)
+    diary.book.put("one", LAPTOP)
+    diary.book.put("two", restarted)
+    diary.book.remove("one")
+    assert diary.told == [LAPTOP, restarted]
+
+
+def test_an_instance_that_changes_its_id_is_one_lost_and_one_found() -> None:
+    diary = Diary()
+    diary.book.put("one", LAPTOP)
+    diary.book.put("one", DESKTOP)
+    assert diary.told == [LAPTOP, LAPTOP.device, DESKTOP]
+
+
+def test_a_flood_does_not_fill_the_memory_and_leaves_the_known_alone() -> None:
+    diary = Diary()
+    for number in range(MAX_INSTANCES):
+        diary.book.put(str(number), LAPTOP)
+    assert not diary.book.put("one too many", DESKTOP)
+    assert diary.book.put("0", replace(LAPTOP, port=4712))
+    assert len(diary.book.instances) == MAX_INSTANCES
+    assert DESKTOP.device not in diary.book.devices

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from aiohttp import ClientSession, WSServerHandshakeError, web
+
+from signaling import messages as m
+from signaling.messages import Farewell, RequestId
+from signaling.policy import EmbeddedPolicy, SharedPolicy
+from signaling.relay import Capacity, Relay
+from tests.signaling.parties import ALICE, BOB, dialled, logged_in, running, running_relay
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as session:
+        yield session
+
+
+async def refused_status(url: str, **options: object) -> int:
+    with pytest.raises(WSServerHandshakeError) as refused:
+        async with dialled(url, **options):
+            pass
+    return refused.value.status
+
+
+async def test_a_web_page_cannot_reach_the_relay() -> None:
+    async with running_relay() as url:
+        assert await refused_status(url, origin="http://evil.example") == 403
+
+
+async def test_connections_from_one_address_are_bounded() -> None:
+    relay = Relay(SharedPolicy(), capacity=Capacity(per_address=1))
+    async with running_relay(relay) as url, dialled(url):
+        assert await refused_status(url) == 429
+
+
+async def test_all_connections_together_are_bounded_logged_in_or_not() -> None:
+    relay = Relay(SharedPolicy(), capacity=Capacity(connections=1))
+    async with running_relay(relay) as url, dialled(url):
+        assert await refused_status(url) == 503
+
+
+async def test_behind_a_proxy_the_last_forwarded_address_counts() -> None:
+    relay = Relay(SharedPolicy(), behind_proxy=True, capacity=Capacity(per_address=1))
+    async with running_relay(relay) as url, dialled(url, headers={"X-Forwarded-For": "spoofed, 192.0.2.1"}):
+        async with dialled(url, headers={"X-Forwarded-For": "192.0.2.2"}) as other:
+            await other.challenge()
+        assert await refused_status(url, headers={"X-Forwarded-For": "other, 192.0.2.1"}) == 429
+
+
+async def test_a_forwarded_address_is_not_believed_without_a_proxy() -> None:
+    relay = Relay(SharedPolicy(), capacity=Capacity(per_address=1))
+    async with running_relay(relay) as url, dialled(url):
+        assert await refused_status(url, headers={"X-Forwarded-For": "192.0.2.2"}) == 429
+
+
+async def test_health_and_counters_are_plain_text_and_name_nobody(session: ClientSession) -> None:
+    async with (
+        running(Relay(SharedPolicy()).application()) as address,
+        logged_in(f"ws://{address}/v1", ALICE) as alice,
+        logged_in(f"ws://{address}/v1", BOB),
+    ):
+        await alice.ask(m.Send(RequestId(1), BOB.device, b"x"))
+        await alice.ask(m.FindRoom(RequestId(2), m.Nameplate(1)))
+        health = await (await session.get(f"http://{address}/healthz")).text()
+        page = await (await session.get(f"http://{address}/metrics")).text()
+    assert health == "ok\n"
+    lines = page.splitlines()
+    assert "handoff_relay_clients 2" in lines
+    assert "handoff_relay_envelopes_total 1" in lines
+    assert 'handoff_relay_refused_total{reason="no-room"} 1' in lines
+    assert ALICE.device not in page
+
+
+async def test_an_attached_relay_leaves_the_application_its_other_pages(session: ClientSession) -> None:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="mine")
+
+    app = web.Application()
+    app.router.add_get("/page", page)
+    Relay(EmbeddedPolicy(ALICE.device)).attach(app)
+    async with running(app) as address, logged_in(f"ws://{address}/v1", BOB):
+        assert await (await session.get(f"http://{address}/page")).text() == "mine"
+        assert (await session.get(f"http://{address}/metrics")).status == 404
+
+
+async def test_clients_are_told_when_the_relay_shuts_down() -> None:
+    async with AsyncExitStack() as clients:
+        async with running_relay() as url:
+            client = await clients.enter_async_context(logged_in(url, ALICE))
+            farewell = asyncio.create_task(client.farewell())
+            await asyncio.sleep(0)
+        assert await farewell is Farewell.SHUTDOWN
