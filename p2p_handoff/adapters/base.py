@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an adapter is: it connects a part of a session to the real thing on disk. Layer: I/O ring, no implementation.
+
+All methods here are synchronous and may block: the agent calls them in worker threads, one at a time per
+part. Content is named by digest (content.objects); an adapter decides how its root object is made and read
+back. ``p2p_handoff.testing.adapter_conformance`` is the suite that every adapter passes.
+Specification: docs/specs/adapters.md.
+
+On the source:  OpenPart.snapshot() … snapshot.read(digest) … OpenPart.freeze() … OpenPart.thaw() | release()
+On the target:  Adapter.stage_new() or OpenPart.stage() → Staging.begin(root) → put() … → complete → seal()
+                → (the ownership transaction) → commit(); after a crash Adapter.recover(staging directory).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.session.manifest import PartType
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """An object that the target needs."""
+
+    digest: Digest
+    size: int
+    """Upper bound of its uncompressed size in bytes; the transfer refuses more."""
+
+
+class Snapshot(Protocol):
+    """One consistent picture of a part. Valid until the next snapshot of the same part."""
+
+    @property
+    def root(self) -> Digest:
+        """Digest of the root object: equal roots mean equal parts."""
+
+    @property
+    def root_size(self) -> int:
+        """Bytes of the root object."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of content that a target with nothing has to receive, uncompressed."""
+
+    @property
+    def items(self) -> int:
+        """Files or messages, for people."""
+
+    def read(self, digest: Digest) -> bytes:
+        """The object named by a digest, verified against it. Thread-safe.
+
+        Raises:
+            ContentGoneError: The file behind it vanished or changed since the snapshot.
+            NotFoundError: No such object in this snapshot.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a commit did."""
+
+    path: Path
+    """Where the part now lives."""
+    written: int = 0
+    """Files (or messages) written."""
+    removed: int = 0
+    conflicts: tuple[Path, ...] = field(default=())
+    """Copies that were kept because this device had changed the same thing."""
+
+
+class Staging(ABC):
+    """A part on its way in: invisible to the user until ``commit``. Survives a crash in its own directory."""
+
+    directory: Path
+    """On the destination's file system; the agent records it before ACCEPTED and removes nothing in it itself."""
+
+    @abstractmethod
+    def begin(self, root: Digest, root_size: int) -> Sequence[Want]:
+        """Aim at a root; returns what is missing first. Called again for each round: what arrived is kept."""
+
+    @abstractmethod
+    def put(self, digest: Digest, data: bytes) -> Sequence[Want]:
+        """Take one wanted object; returns what became known to be missing through it.
+
+        Raises:
+            IntegrityError: The data does not match the digest, or breaks the format.
+            PathError: A name in it must not or cannot be represented here.
+            StorageError: The disk is full or failing.
+        """
+
+    @property
+    @abstractmethod
+    def complete(self) -> bool:
+        """True once everything under the current root is here."""
+
+    @abstractmethod
+    def seal(self) -> None:
+        """Verify, write the plan, sync to disk. After this ``commit`` lacks nothing, even after a power cut.
+
+        Raises:
+            IntegrityError, StorageError: And nothing visible has changed.
+        """
+
+    @abstractmethod
+    def commit(self) -> Placement:
+        """Put in place. Idempotent: may be called again after a crash, rolls forward. Removes ``directory``."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Forget everything staged and remove ``directory``. Not after ``commit`` has begun."""
+
+
+class OpenPart(ABC):
+    """A part that lives at a path on this device."""
+
+    path: Path
+
+    @abstractmethod
+    def snapshot(self) -> Snapshot:
+        """A picture of the part now, cheap where little changed since the last one.
+
+        Raises:
+            ContentGoneError: The part itself is gone.
+            StorageError: It cannot be read.
+        """
+
+    @abstractmethod
+    def freeze(self) -> Snapshot:
+        """The last picture before a grant. Edits made later are not in it; the next snapshot finds them."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """The handoff was refused: edits made while frozen are normal edits."""
+
+    @abstractmethod
+    def release(self, root: Digest) -> None:
+        """The handoff was accepted: remember ``root`` as the last common state (the base of the next update)."""
+
+    @abstractmethod
+    def stage(self, name: str) -> Staging:
+        """Begin (or, same ``name``, resume) an update of this part where it lives."""
+
+    @abstractmethod
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` (from any thread, coalesced) after changes on disk; returns a function that stops it."""
+
+
+class Adapter(ABC):
+    """One kind of part."""
+
+    kind: str
+    """``folder`` or ``conversation``: written in manifests."""
+    part_type: PartType
+
+    @abstractmethod
+    def claims(self, path: Path) -> bool:
+        """True when this adapter is the one for an existing path."""
+
+    @abstractmethod
+    def open(self, path: Path, state: Path) -> OpenPart:
+        """Open what lives at ``path``.
+
+        Args:
+            path: Absolute path of the real thing.
+            state: A directory of this part's own in the agent's home (0700), for whatever the adapter must remember.
+
+        Raises:
+            NotFoundError: Nothing is there.
+            UsageError: It is not of this kind.
+        """
+
+    @abstractmethod
+    def stage_new(self, destination: Path, state: Path, name: str) -> Staging:
+        """Begin (or resume) the first arrival of a part at ``destination``, which must not exist yet.
+
+        Args:
+            destination: Absolute path the part will have; its parent exists.
+            state: As for ``open``.
+            name: Names the staging directory; the same name resumes.
+        """
+
+    @abstractmethod
+    def recover(self, directory: Path, state: Path) -> Staging:
+        """Reopen a sealed staging directory after a restart, to ``commit`` it."""

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``conversation`` adapter: a JSONL file that is followed line by line. Layer: I/O ring, adapters.
+
+Specification: docs/specs/conversation.md. A snapshot turns what the file gained, or any rewrite of it, into edits
+of a line document and appends them to the log as one CRDT update; a transfer carries the updates that the other
+side lacks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from typing_extensions import override
+
+from p2p_handoff.adapters.base import Adapter, OpenPart, Snapshot, Staging
+from p2p_handoff.adapters.conversation_area import StagingArea, staging_path
+from p2p_handoff.adapters.conversation_follow import Follower
+from p2p_handoff.adapters.conversation_snapshot import ConversationSnapshot
+from p2p_handoff.adapters.conversation_staging import ConversationStaging
+from p2p_handoff.adapters.conversation_store import ConversationStore, Record
+from p2p_handoff.adapters.watcher import watch
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.errors import IntegrityError, NotFoundError, UsageError
+from p2p_handoff.ids import Entropy
+from p2p_handoff.session.manifest import PartType
+
+SUFFIX: Final = ".jsonl"
+
+
+class ConversationPart(OpenPart):
+    """A conversation file that lives on this device.
+
+    Args:
+        path: Its absolute path.
+        state: The part's directory in the agent's home.
+        entropy: Random bytes for ids.
+        device_name: Written into the names of conflict copies.
+    """
+
+    def __init__(self, path: Path, state: Path, entropy: Entropy, device_name: str) -> None:
+        self.path = path
+        self._entropy = entropy
+        self._device_name = device_name
+        self._store = ConversationStore(state)
+        self._follower = Follower(path, self._store, entropy)
+
+    @override
+    def snapshot(self) -> Snapshot:
+        return self._picture(self._follower.catch_up(thorough=False))
+
+    @override
+    def freeze(self) -> Snapshot:
+        return self._picture(self._follower.catch_up(thorough=True))
+
+    def renew(self) -> Snapshot:
+        """A picture under a fresh document id, for an undo: no older update merges into it on any device.
+
+        Raises:
+            ContentGoneError, StorageError: As ``snapshot``.
+        """
+        return self._picture(self._follower.renew())
+
+    def _picture(self, record: Record) -> Snapshot:
+        return ConversationSnapshot(record.log.root, self._store.updates)
+
+    @override
+    def thaw(self) -> None:
+        """Nothing to undo: a freeze takes nothing away, and the next snapshot finds what was written since."""
+
+    @override
+    def release(self, root: Digest) -> None:
+        """Remember ``root`` as common; a root older than the last sixteen leaves the earlier common state as it is."""
+        record = self._store.load()
+        text = dict(record.roots).get(root) if record else None
+        if record is not None and text is not None:
+            self._store.save(replace(record, common=text), record)
+
+    @override
+    def stage(self, name: str) -> Staging:
+        area = StagingArea(staging_path(self.path, name), self._store)
+        return ConversationStaging(area, self.path, self._entropy, self._device_name, fresh=False)
+
+    @override
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        mine = str(self.path.parent.resolve() / self.path.name)
+        return watch(self.path.parent, changed, lambda path: path == mine, recursive=False).stop
+
+
+class ConversationAdapter(Adapter):
+    """Regular files whose name ends in ``.jsonl``.
+
+    Args:
+        entropy: Random bytes for CRDT client ids and document ids.
+        device_name: This device's display name, for the names of conflict copies.
+    """
+
+    kind = "conversation"
+    part_type = PartType.MESSAGES
+
+    def __init__(self, entropy: Entropy = os.urandom, device_name: str = "this-device") -> None:
+        self._entropy = entropy
+        self._device_name = device_name
+
+    @override
+    def claims(self, path: Path) -> bool:
+        return path.suffix == SUFFIX and path.is_file() and not path.is_symlink()
+
+    @override
+    def open(self, path: Path, state: Path) -> OpenPart:
+        if not os.path.lexists(path):
+            raise NotFoundError(f"there is no conversation at {path}")
+        if not self.claims(path):
+            raise UsageError(f"{path} is not a regular file that ends in {SUFFIX}")
+        return ConversationPart(path, state, self._entropy, self._device_name)
+
+    @override
+    def stage_new(self, destination: Path, state: Path, name: str) -> Staging:
+        if os.path.lexists(destination):
+            raise UsageError(f"something stands at {destination} already")
+        area = StagingArea(staging_path(destination, name), ConversationStore(state))
+        return ConversationStaging(area, destination, self._entropy, self._device_name, fresh=True)
+
+    @override
+    def recover(self, directory: Path, state: Path) -> Staging:
+        if not directory.is_dir():
+            raise NotFoundError(f"{directory} is gone: what was staged in it is in place")
+        area = StagingArea(directory, ConversationStore(state))
+        plan = area.plan()
+        if plan is None:
+            raise IntegrityError(f"{directory} holds no sealed conversation")
+        return ConversationStaging(area, plan.destination, self._entropy, self._device_name, fresh=plan.fresh)

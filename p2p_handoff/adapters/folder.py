@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``folder`` adapter: a directory tree with everything uncommitted in it. Layer: I/O ring, adapters.
+
+Specification: docs/specs/adapters.md. This module only wires: scanning is folder_scan's, receiving
+folder_staging's, putting in place folder_commit's and folder_place's.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from typing_extensions import override
+
+from p2p_handoff.adapters import beneath, stat_cache, tree_pack
+from p2p_handoff.adapters.base import Adapter, OpenPart, Staging
+from p2p_handoff.adapters.folder_commit import SealedFolder
+from p2p_handoff.adapters.folder_scan import NOTHING, Scan, scan, unchanged_since
+from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
+from p2p_handoff.adapters.folder_staging import Arrival, FolderStaging
+from p2p_handoff.adapters.ignore import IGNORE_FILE, is_own, load_rules
+from p2p_handoff.adapters.stat_cache import FileRecord
+from p2p_handoff.adapters.watcher import Watcher, watch
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.errors import ContentGoneError, NotFoundError, UsageError
+from p2p_handoff.session.manifest import PartType
+
+_DRAIN: Final = 0.5
+"""Seconds that a freeze waits for the watcher to report what happened before."""
+
+
+class OpenFolder(OpenPart):
+    """A folder that lives on this device.
+
+    Args:
+        path: Absolute, links resolved.
+        state: The part's state directory.
+        device: Names this device's versions in conflict copies.
+
+    Raises:
+        NotFoundError: Nothing is there.
+        UsageError: It is not a directory.
+        StorageError: The state directory cannot be used.
+    """
+
+    def __init__(self, path: Path, state: Path, device: str) -> None:
+        self.path = path
+        self._state = _open_state(state)
+        self._device = device
+        self._known: Mapping[bytes, FileRecord] | None = None
+        self._previous: Scan = NOTHING
+        self._watchers: list[Watcher] = []
+        _open_folder(path).close()
+
+    @override
+    def snapshot(self) -> FolderSnapshot:
+        """A picture of the folder now; files whose status is unchanged are not read."""
+        folder = self._open()
+        rules = load_rules(folder.descriptor)
+        if self._known is None:
+            self._known = stat_cache.load(self._state.descriptor)
+        began = time.time_ns()
+        with beneath.typed_errors(f"read {str(self.path)!r}"):
+            found = scan(folder.descriptor, self._known, rules, self._previous)
+            self._remember(found, began)
+        return FolderSnapshot(folder.descriptor, found, rules)
+
+    @override
+    def freeze(self) -> FolderSnapshot:
+        """The last picture before a grant, remembered so that ``release`` finds it after a restart."""
+        for watcher in self._watchers:
+            watcher.drain(_DRAIN)
+        picture = self.snapshot()
+        with beneath.typed_errors("remember the frozen state"):
+            pack = picture.pack()
+            tree_pack.save(self._state.descriptor, tree_pack.FROZEN, tree_pack.encode(pack), sync=False)
+        return picture
+
+    @override
+    def thaw(self) -> None:
+        """The handoff was refused; nothing was held back, so there is nothing to do on disk."""
+
+    @override
+    def release(self, root: Digest) -> None:
+        """Remember ``root`` as the last common state.
+
+        A root that neither is frozen nor on disk now leaves the older base: still a common state, from which at
+        worst more conflict copies follow.
+        """
+        frozen = tree_pack.load(self._state.descriptor, tree_pack.FROZEN)
+        with beneath.typed_errors("remember the common state"):
+            if frozen is not None and frozen.root == root:
+                tree_pack.promote(self._state.descriptor)
+                return
+            picture = self.snapshot()
+            if picture.root == root:
+                tree_pack.save(self._state.descriptor, tree_pack.BASE, tree_pack.encode(picture.pack()), sync=True)
+
+    @override
+    def stage(self, name: str) -> Staging:
+        """Begin (or resume) an update of this folder where it lives."""
+        return FolderStaging(Arrival(self.path, self._state, self._device, self.snapshot), name)
+
+    @override
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` after changes on disk; see ``OpenPart.watch``."""
+        watcher = watch(self.path, changed, self._is_relevant)
+        self._watchers.append(watcher)
+
+        def stop() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+            watcher.stop()
+
+        return stop
+
+    def _remember(self, found: Scan, began: int) -> None:
+        if self._known is None or not unchanged_since(found.records, self._known):
+            stat_cache.save(self._state.descriptor, found.records, began)
+        self._known = {
+            path: record for path, record in found.records.items() if not stat_cache.is_racy(record.ctime_ns, began)
+        }
+        self._previous = found
+
+    def _is_relevant(self, changed: str) -> bool:
+        try:
+            path = os.fsencode(Path(changed).relative_to(self.path))
+        except ValueError:
+            return False
+        if path in {b".", IGNORE_FILE}:
+            return True
+        if any(is_own(name) for name in path.split(b"/")):
+            return False
+        folder = self._open()
+        return not load_rules(folder.descriptor).ignores_within(path, directory=False)
+
+    def _open(self) -> beneath.HeldDirectory:
+        try:
+            return _open_folder(self.path)
+        except (NotFoundError, UsageError) as error:
+            raise ContentGoneError(f"the folder {str(self.path)!r} is gone") from error
+
+
+class FolderAdapter(Adapter):
+    """Folders.
+
+    Args:
+        device: Names this device's versions in conflict copies; the host's name unless given.
+    """
+
+    kind = "folder"
+    part_type = PartType.FILES
+
+    def __init__(self, device: str | None = None) -> None:
+        self._device = device or platform.node() or "this-device"
+
+    @override
+    def claims(self, path: Path) -> bool:
+        """True for a directory."""
+        return path.is_dir()
+
+    @override
+    def open(self, path: Path, state: Path) -> OpenFolder:
+        """Open the folder at ``path``; see ``Adapter.open``."""
+        return OpenFolder(path.resolve(), state, self._device)
+
+    @override
+    def stage_new(self, destination: Path, state: Path, name: str) -> Staging:
+        """Begin (or resume) a first arrival; see ``Adapter.stage_new``.
+
+        Raises:
+            UsageError: Something is at the destination, or its parent is missing.
+        """
+        parent = destination.parent.resolve()
+        if not parent.is_dir():
+            raise UsageError(f"{str(parent)!r} is not a directory")
+        place = parent / destination.name
+        if os.path.lexists(place):
+            raise UsageError(f"something is at {str(place)!r} already", advice="choose another place")
+        return FolderStaging(Arrival(place, _open_state(state), self._device, None), name)
+
+    @override
+    def recover(self, directory: Path, state: Path) -> Staging:
+        """Reopen a sealed staging directory.
+
+        Raises:
+            NotFoundError: It is gone, so its commit was completed; or it was never sealed.
+        """
+        return SealedFolder(directory, _open_state(state))
+
+
+def _open_folder(path: Path) -> beneath.HeldDirectory:
+    try:
+        return beneath.HeldDirectory(beneath.open_root(path))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no folder {str(path)!r}") from error
+    except NotADirectoryError as error:
+        raise UsageError(f"{str(path)!r} is not a folder") from error
+    except OSError as error:
+        raise beneath.typed(error, f"open {str(path)!r}") from error
+
+
+def _open_state(state: Path) -> beneath.HeldDirectory:
+    with beneath.typed_errors(f"use the state directory {str(state)!r}"):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return beneath.HeldDirectory(beneath.open_root(state.resolve()))

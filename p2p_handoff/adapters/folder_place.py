@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Applies a sealed journal to a folder that lives here. Layer: I/O ring, adapters.
+
+Specification: docs/specs/adapters.md §8. Rule: nothing is discarded before it was taken out and looked at. What
+arrives is exchanged with what stands there; what came out is discarded only if it is the base's version (or equal
+to what arrived), else it is kept as a conflict copy. Every operation finds out from the disk how far it got, so
+the journal can be applied again from any point of a crash. ``steps`` yields after each durable act.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from p2p_handoff.adapters import beneath
+from p2p_handoff.adapters.beneath import Components
+from p2p_handoff.adapters.file_hash import chunks_of_file
+from p2p_handoff.adapters.folder_journal import ARRIVING, LEAVING, Journal
+from p2p_handoff.adapters.folder_plan import Operation, Step, same_unit
+from p2p_handoff.adapters.folder_scan import scan
+from p2p_handoff.adapters.ignore import IgnoreRules
+from p2p_handoff.adapters.platform_files import exchange, exists, rename_exclusive, settle_exchange
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.content.objects import Entry, EntryKind, Read, build_content
+from p2p_handoff.errors import HandoffError, PathError, StorageError
+from p2p_handoff.session.paths import conflict_name
+
+PROGRESS: Final = b"progress"
+CONFLICTS: Final = b"conflicts"
+_COUNT: Final = struct.Struct("<Q")
+_MAX_LIST: Final = 64 * 1024 * 1024
+_IN_THE_WAY: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_ATTEMPTS: Final = 1000
+
+
+class Placer:
+    """Applies one journal.
+
+    Args:
+        staging: The sealed staging directory.
+        folder: The folder.
+        journal: What to do.
+        read: Gives directory objects of the base and of the incoming tree.
+    """
+
+    def __init__(
+        self, staging: beneath.HeldDirectory, folder: beneath.HeldDirectory, journal: Journal, read: Read
+    ) -> None:
+        self._staging = staging
+        self._folder = folder
+        self._journal = journal
+        self._read = read
+        self._arriving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, ARRIVING))
+        self._leaving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, LEAVING))
+        self._handlers: dict[Step, Callable[[int, Operation], Iterator[None]]] = {
+            Step.MAKE_DIRECTORY: self._make_directory,
+            Step.PLACE: self._arrive,
+            Step.TOUCH: self._touch,
+            Step.REMOVE: self._remove,
+            Step.REMOVE_DIRECTORY: self._remove_directory,
+            Step.EXCHANGE_UNIT: self._exchange_unit,
+        }
+
+    def steps(self) -> Iterator[None]:
+        """Apply the journal from where it stopped; yields after each durable act.
+
+        Raises:
+            StorageError: The disk is failing.
+            PathError: A name cannot be represented here.
+        """
+        for number in range(self._progress(), len(self._journal.operations)):
+            operation = self._journal.operations[number]
+            with beneath.typed_errors(f"put {os.fsdecode(b'/'.join(operation.path))!r} in place"):
+                yield from self._handlers[operation.step](number, operation)
+                self._record_progress(number + 1)
+            yield
+
+    def conflicts(self) -> tuple[Path, ...]:
+        """The copies that were kept, in every run."""
+        with suppress(HandoffError):
+            listed = beneath.read_whole(self._staging.descriptor, CONFLICTS, _MAX_LIST)
+            return tuple(Path(os.fsdecode(item)) for item in listed.split(b"\0") if item)
+        return ()
+
+    def _progress(self) -> int:
+        with suppress(HandoffError, struct.error):
+            (done,) = _COUNT.unpack(beneath.read_whole(self._staging.descriptor, PROGRESS, _COUNT.size))
+            return int(done)
+        return 0
+
+    def _record_progress(self, done: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        opened = os.open(PROGRESS, flags, 0o600, dir_fd=self._staging.descriptor)
+        try:
+            beneath.write_all(opened, _COUNT.pack(done), 0)
+        finally:
+            os.close(opened)
+
+    # --- operations ---------------------------------------------------------------------------
+
+    def _make_directory(self, number: int, operation: Operation) -> Iterator[None]:
+        del number
+        self._directory(operation.path).close()
+        yield
+
+    def _arrive(self, number: int, operation: Operation) -> Iterator[None]:
+        staged, name = _number(number), operation.path[-1]
+        arriving = self._arriving.descriptor
+        parent = self._directory(operation.path[:-1])
+        self._settle(staged, parent.descriptor, operation)
+        if self._is_staged(number):
+            if self._rename_in(staged, parent.descriptor, name):
+                return
+            self._keep_permissions(staged, parent.descriptor, operation)
+            with suppress(FileExistsError):
+                exchange(arriving, staged, parent.descriptor, name)
+            self._settle(staged, parent.descriptor, operation)
+            yield
+        if exists(arriving, staged) and not self._discarded(arriving, staged, operation):
+            self._keep(arriving, staged, parent.descriptor, operation.path)
+        yield
+
+    def _touch(self, number: int, operation: Operation) -> Iterator[None]:
+        del number
+        incoming = operation.incoming
+        assert incoming is not None
+        assert incoming.content is not None
+        with suppress(OSError, PathError), beneath.file(self._folder.descriptor, operation.path) as opened:
+            found = os.fstat(opened)
+            if found.st_size == incoming.content.size:
+                os.fchmod(opened, _with_execute_bit(found.st_mode, executable=incoming.executable))
+                os.utime(opened, ns=(incoming.mtime_ns, incoming.mtime_ns))
+        yield
+
+    def _remove(self, number: int, operation: Operation) -> Iterator[None]:
+        name, aside = operation.path[-1], _number(number)
+        try:
+            parent = beneath.HeldDirectory(beneath.open_directory(self._folder.descriptor, operation.path[:-1]))
+        except OSError as error:
+            if error.errno in _IN_THE_WAY:
+                return
+            raise
+        leaving = self._leaving.descriptor
+        if not exists(leaving, aside):
+            if not self._is_known(parent.descriptor, name, operation):
+                return
+            rename_exclusive(parent.descriptor, name, leaving, aside)
+            yield
+        if not self._discarded(leaving, aside, operation):
+            self._put_back(aside, parent.descriptor, operation.path)
+        yield
+
+    def _remove_directory(self, number: int, operation: Operation) -> Iterator[None]:
+        del number
+        with suppress(OSError), beneath.directory(self._folder.descriptor, operation.path[:-1]) as parent:
+            os.rmdir(operation.path[-1], dir_fd=parent)
+        yield
+
+    def _exchange_unit(self, number: int, operation: Operation) -> Iterator[None]:
+        return self._remove(number, operation) if operation.incoming is None else self._arrive(number, operation)
+
+    # --- what they are made of ----------------------------------------------------------------
+
+    def _is_staged(self, number: int) -> bool:
+        """True while the staged name still holds what comes in, and not yet what came out."""
+        found = beneath.status(self._arriving.descriptor, (_number(number),))
+        return found is not None and found.st_ino == self._journal.inodes[number]
+
+    def _rename_in(self, staged: bytes, parent: int, name: bytes) -> bool:
+        if exists(parent, name):
+            return False
+        try:
+            rename_exclusive(self._arriving.descriptor, staged, parent, name)
+        except FileExistsError:
+            return False
+        return True
+
+    def _settle(self, staged: bytes, parent: int, operation: Operation) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                settle_exchange(self._arriving.descriptor, staged, parent, operation.path[-1])
+            except FileExistsError:
+                self._keep(parent, operation.path[-1], parent, operation.path)
+            else:
+                return
+        raise StorageError("something keeps being written where a file shall be put")
+
+    def _keep_permissions(self, staged: bytes, parent: int, operation: Operation) -> None:
+        """A file that the user made private stays private."""
+        incoming = operation.incoming
+        found = beneath.status(parent, operation.path[-1:])
+        both_files = found is not None and stat.S_ISREG(found.st_mode)
+        if both_files and found is not None and incoming is not None and incoming.kind is EntryKind.FILE:
+            with beneath.file(self._arriving.descriptor, (staged,)) as opened:
+                os.fchmod(opened, _with_execute_bit(found.st_mode, executable=incoming.executable))
+
+    def _directory(self, path: Components) -> beneath.HeldDirectory:
+        """A directory of the folder, made where it is missing; what stands in its way is kept beside it."""
+        try:
+            return beneath.HeldDirectory(beneath.open_directory(self._folder.descriptor, path))
+        except OSError as error:
+            if error.errno not in _IN_THE_WAY or not path:
+                raise
+        parent = self._directory(path[:-1])
+        if exists(parent.descriptor, path[-1]):
+            self._keep(parent.descriptor, path[-1], parent.descriptor, path)
+        os.mkdir(path[-1], dir_fd=parent.descriptor)
+        return beneath.HeldDirectory(beneath.open_directory(parent.descriptor, path[-1:]))
+
+    def _discarded(self, holder: int, name: bytes, operation: Operation) -> bool:
+        """Discard what came out if nothing is lost by it."""
+        if self._is_known(holder, name, operation):
+            beneath.remove_tree(holder, name)
+            return True
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=holder)  # an empty directory
+            return True
+        return False
+
+    def _is_known(self, holder: int, name: bytes, operation: Operation) -> bool:
+        """True when a name holds what the base or the incoming tree has there."""
+        known = [entry for entry in (operation.expected, operation.incoming) if entry is not None]
+        if operation.step is Step.EXCHANGE_UNIT:
+            return self._is_known_unit(holder, name, known)
+        return any(_holds(holder, name, entry) for entry in known)
+
+    def _is_known_unit(self, holder: int, name: bytes, known: list[Entry]) -> bool:
+        try:
+            with beneath.directory(holder, (name,)) as opened:
+                found = scan(opened, {}, IgnoreRules())
+        except (OSError, HandoffError):
+            return False
+        objects = found.objects()
+        entry = Entry(name, EntryKind.DIRECTORY, content=found.root)
+
+        def read(ref: Digest) -> bytes:
+            return objects.get(ref) or self._read(ref)
+
+        return not found.skipped and any(same_unit(entry, other, read) for other in known)
+
+    def _put_back(self, aside: bytes, parent: int, path: Components) -> None:
+        try:
+            rename_exclusive(self._leaving.descriptor, aside, parent, path[-1])
+        except FileExistsError:
+            self._keep(self._leaving.descriptor, aside, parent, path)
+
+    def _keep(self, holder: int, name: bytes, parent: int, path: Components) -> None:
+        """Keep this device's version beside the place where it stood."""
+        original = os.fsdecode(path[-1])
+        for attempt in range(1, _ATTEMPTS):
+            kept = os.fsencode(conflict_name(original, self._journal.device, self._journal.stamp, attempt))
+            try:
+                rename_exclusive(holder, name, parent, kept)
+            except FileExistsError:
+                continue
+            self._list_conflict((*path[:-1], kept))
+            return
+        raise StorageError(f"{original!r} has too many conflict copies")
+
+    def _list_conflict(self, path: Components) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        opened = os.open(CONFLICTS, flags, 0o600, dir_fd=self._staging.descriptor)
+        try:
+            os.write(opened, self._journal.destination + b"/" + b"/".join(path) + b"\0")
+        finally:
+            os.close(opened)
+
+
+def _number(number: int) -> bytes:
+    return b"%d" % number
+
+
+def _with_execute_bit(mode: int, *, executable: bool) -> int:
+    permissions = stat.S_IMODE(mode) & 0o777
+    readers = (permissions & 0o444) >> 2
+    return permissions | readers if executable else permissions & ~0o111
+
+
+def _holds(holder: int, name: bytes, entry: Entry) -> bool:
+    """True when a name holds a file or symlink with the bytes of an entry."""
+    try:
+        if entry.kind is EntryKind.SYMLINK:
+            return os.readlink(name, dir_fd=holder) == entry.target
+        if entry.kind is EntryKind.DIRECTORY or entry.content is None:
+            return False
+        with beneath.file(holder, (name,)) as opened:
+            size = os.fstat(opened).st_size
+            return size == entry.content.size and build_content(tuple(chunks_of_file(opened, size)))[0] == entry.content
+    except (OSError, EOFError, PathError):
+        return False

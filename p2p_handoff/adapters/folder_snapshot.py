@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the objects of a scanned folder back by digest. Layer: I/O ring, adapters.
+
+Specification: docs/specs/adapters.md §2. File contents stay on disk and are read on demand, through held
+descriptors and without following links; what no longer matches its digest is gone. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+from p2p_handoff.adapters import beneath
+from p2p_handoff.adapters.folder_scan import Scan, total_bytes
+from p2p_handoff.adapters.ignore import IgnoreRules
+from p2p_handoff.adapters.tree_pack import TreePack
+from p2p_handoff.content.digests import Digest, digest
+from p2p_handoff.content.objects import EMPTY
+from p2p_handoff.errors import ContentGoneError, NotFoundError, PathError
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a chunk lies."""
+
+    path: bytes
+    """Relative to the folder, components joined by ``/``."""
+    offset: int
+    length: int
+
+
+def locate(scan: Scan) -> dict[Digest, Location]:
+    """Where each chunk of a scan lies; one place for chunks that occur several times."""
+    places: dict[Digest, Location] = {}
+    for path, record in scan.records.items():
+        if not record.chunks:
+            places[record.content.ref] = Location(path, 0, record.content.size)
+            continue
+        offset = 0
+        for name, length in record.chunks:
+            places[name] = Location(path, offset, length)
+            offset += length
+    return places
+
+
+def read_location(root: int, place: Location, name: Digest) -> bytes:
+    """The chunk at a place, checked against its digest.
+
+    Args:
+        root: Descriptor of the folder.
+        place: Where it was when the folder was scanned.
+        name: Its digest.
+
+    Raises:
+        ContentGoneError: Something else is there now.
+    """
+    try:
+        with beneath.file(root, tuple(place.path.split(b"/"))) as opened:
+            data = beneath.read_range(opened, place.offset, place.length)
+    except (OSError, PathError) as error:
+        raise ContentGoneError(f"{os.fsdecode(place.path)!r} is gone since the snapshot") from error
+    if digest(data) != name:
+        raise ContentGoneError(f"{os.fsdecode(place.path)!r} changed since the snapshot")
+    return data
+
+
+class FolderSnapshot:
+    """A picture of a folder, in the shape of ``adapters.base.Snapshot``.
+
+    Args:
+        root: Descriptor of the folder; duplicated.
+        scan: What was found in it.
+        rules: What was left out.
+    """
+
+    def __init__(self, root: int, scan: Scan, rules: IgnoreRules) -> None:
+        self.scan = scan
+        self.rules = rules
+        self.folder = beneath.HeldDirectory(os.dup(root))
+        self._objects = scan.objects()
+        self._places: dict[Digest, Location] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def root(self) -> Digest:
+        """Digest of the folder's directory object."""
+        return self.scan.root.ref
+
+    @property
+    def root_size(self) -> int:
+        """Bytes of that object."""
+        return self.scan.root.size
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files; what is there twice counts twice, as it does for people."""
+        return total_bytes(self.scan.records.values())
+
+    @property
+    def items(self) -> int:
+        """Regular files."""
+        return len(self.scan.records)
+
+    @property
+    def skipped(self) -> tuple[bytes, ...]:
+        """Relative paths of sockets, fifos and devices, which are left out."""
+        return self.scan.skipped
+
+    def read(self, digest: Digest) -> bytes:
+        """The object named by a digest, verified against it.
+
+        Raises:
+            ContentGoneError: The file behind it vanished or changed since the snapshot.
+            NotFoundError: No such object in this snapshot.
+        """
+        held = self._objects.get(digest)
+        if held is not None:
+            return held
+        if digest == EMPTY.ref:
+            return b""
+        place = self._located().get(digest)
+        if place is None:
+            raise NotFoundError(f"no object {digest.hex()[:16]} in this snapshot")
+        return read_location(self.folder.descriptor, place, digest)
+
+    def pack(self) -> TreePack:
+        """The directory objects, to be remembered."""
+        directories = self.scan.directories.values()
+        return TreePack(self.root, {directory.content.ref: directory.data for directory in directories})
+
+    def _located(self) -> dict[Digest, Location]:
+        with self._lock:
+            if self._places is None:
+                self._places = locate(self.scan)
+            return self._places

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Receives a folder beside its destination and puts it in place. Layer: I/O ring, adapters.
+
+Specification: docs/specs/adapters.md §7-8. Three rounds of wants follow each other: directory objects, then small
+contents and index objects, then the chunks of long contents. ``seal`` assembles everything out of sight and
+writes the journal; ``commit`` renames.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from typing_extensions import override
+
+from p2p_handoff.adapters import beneath, folder_journal, tree_pack
+from p2p_handoff.adapters.base import Placement, Staging, Want
+from p2p_handoff.adapters.file_system_traits import probe
+from p2p_handoff.adapters.folder_assemble import Assembler
+from p2p_handoff.adapters.folder_commit import SealedFolder, remove_staging
+from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, TREE, Journal
+from p2p_handoff.adapters.folder_place import CONFLICTS, PROGRESS
+from p2p_handoff.adapters.folder_plan import Operation, Step, Trees, plan
+from p2p_handoff.adapters.folder_scan import NOTHING
+from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
+from p2p_handoff.adapters.ignore import IGNORE_FILE, MAX_IGNORE_FILE, IgnoreRules, staging_name
+from p2p_handoff.adapters.incoming_tree import IncomingTree
+from p2p_handoff.adapters.object_log import ObjectLog
+from p2p_handoff.adapters.platform_files import sync_filesystem
+from p2p_handoff.adapters.staged_contents import CONTENTS, StagedContents, staged_name
+from p2p_handoff.content.digests import Digest, verify
+from p2p_handoff.content.objects import Content, Entry, EntryKind, chunks_of
+from p2p_handoff.content.trees import walk
+from p2p_handoff.errors import (
+    ContentGoneError,
+    LocalProtocolError,
+    NotFoundError,
+    StorageError,
+)
+from p2p_handoff.limits import MIB
+
+SPACE_MARGIN: Final = 16 * MIB
+"""Bytes that must stay free beside the missing ones: metadata, journals, the file system's own needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where a folder goes, and who asks."""
+
+    destination: Path
+    """Absolute; links in it are resolved."""
+    state: beneath.HeldDirectory
+    """The part's state directory."""
+    device: str
+    """Names this device's versions in conflict copies."""
+    local: Callable[[], FolderSnapshot] | None
+    """Takes a picture of the folder that lives there; None for a first arrival."""
+
+
+class FolderStaging(Staging):
+    """A folder on its way in; see ``Staging`` for the order of calls.
+
+    Args:
+        arrival: What arrives where.
+        name: Names the staging directory.
+
+    Raises:
+        StorageError: The directory cannot be made.
+    """
+
+    def __init__(self, arrival: Arrival, name: str) -> None:
+        hidden = staging_name(os.fsencode(arrival.destination.name), name)
+        self.directory = arrival.destination.parent / os.fsdecode(hidden)
+        self._arrival = arrival
+        with beneath.typed_errors(f"stage beside {str(arrival.destination)!r}"):
+            self._parent = beneath.HeldDirectory(beneath.open_root(arrival.destination.parent))
+            self._held = beneath.HeldDirectory(beneath.make_private_directory(self._parent.descriptor, hidden))
+            self._contents = beneath.HeldDirectory(beneath.make_private_directory(self._staging, CONTENTS))
+            self._traits = probe(self._staging)
+            self._log = ObjectLog(self._staging)
+            self._staged = StagedContents(self._contents.descriptor)
+        self._base = tree_pack.load(arrival.state.descriptor, tree_pack.BASE) if arrival.local is not None else None
+        self._root: Content | None = None
+        self._local: FolderSnapshot | None = None
+        self._tree: IncomingTree | None = None
+        self._operations: list[Operation] = []
+        self._large: list[Content] = []
+        self._round = 0
+        self._sealed: SealedFolder | None = None
+
+    @property
+    def _staging(self) -> int:
+        return self._held.descriptor
+
+    # --- receiving ----------------------------------------------------------------------------
+
+    @override
+    def begin(self, root: Digest, root_size: int) -> Sequence[Want]:
+        """Aim at a root; see ``Staging.begin``.
+
+        Raises:
+            StorageError: The disk has no room for what is missing.
+        """
+        with beneath.typed_errors("prepare the staging directory"):
+            beneath.remove_tree(self._staging, JOURNAL)
+        self._root = Content(root, root_size, 0, root_size)
+        self._staged.forget_wants()
+        self._local = self._arrival.local() if self._arrival.local is not None else None
+        known = dict(self._base.objects) if self._base is not None else {}
+        known.update(self._local.scan.objects() if self._local is not None else NOTHING.objects())
+        self._tree = IncomingTree(self._log, known, self._traits)
+        self._round = 0
+        return self._tree.want_directory(root, root_size) or self._advance()
+
+    @override
+    def put(self, digest: Digest, data: bytes) -> Sequence[Want]:
+        """Take one wanted object; see ``Staging.put``. What no longer is wanted is dropped."""
+        tree = self._begun()
+        verify(digest, data)
+        with beneath.typed_errors("stage what arrives", needed=len(data)):
+            wants = tree.put(digest, data)
+            if wants is None and not self._staged.put(digest, data):
+                return ()
+        return wants or self._advance()
+
+    @property
+    @override
+    def complete(self) -> bool:
+        """True once everything under the current root is here."""
+        return (
+            self._tree is not None
+            and self._round == len(self._rounds())
+            and self._tree.complete
+            and (self._staged.complete)
+        )
+
+    def _rounds(self) -> Sequence[Callable[[], list[Want]]]:
+        return (self._want_contents, self._want_chunks)
+
+    def _advance(self) -> list[Want]:
+        """Begin the next round when the one before has all its metadata."""
+        wants: list[Want] = []
+        while self._begun().complete and self._round < len(self._rounds()) and not wants:
+            begin_round = self._rounds()[self._round]
+            self._round += 1
+            with beneath.typed_errors("stage what this device has already"):
+                wants = begin_round()
+        return wants
+
+    def _want_contents(self) -> list[Want]:
+        tree, root = self._begun(), self._aim()
+        if self._local is not None:
+            self._operations = plan(self._trees(self._local, root.ref, tree))
+            needed = list(self._arriving_contents())
+        else:
+            needed = list(_file_contents(root.ref, tree))
+        self._check_space(needed)
+        self._adopt_repository_objects(needed)
+        self._large = [content for content in dict.fromkeys(needed) if content.level]
+        small = [content for content in needed if not content.level]
+        wants = [Want(content.ref, content.size) for content in small if self._staged.want_small(content, self._fetch)]
+        return wants + tree.want_indexes(content for content in self._large if not self._staged.has(content))
+
+    def _want_chunks(self) -> list[Want]:
+        read = self._begun().read
+        return [
+            Want(name, size)
+            for content in self._large
+            if not self._staged.has(content)
+            for name, size in self._staged.want_large(content, list(chunks_of(content, read)), self._fetch)
+        ]
+
+    def _trees(self, local: FolderSnapshot, root: Digest, tree: IncomingTree) -> Trees:
+        return Trees(self._base.root if self._base is not None else None, root, local.scan.entry, tree.read)
+
+    def _arriving_contents(self) -> Iterator[Content]:
+        tree = self._begun()
+        for operation in self._operations:
+            entry = operation.incoming
+            if entry is None or entry.content is None:
+                continue
+            if operation.step is Step.PLACE:
+                yield entry.content
+            elif operation.step is Step.EXCHANGE_UNIT:
+                yield from _file_contents(entry.content.ref, tree)
+
+    def _check_space(self, needed: Sequence[Content]) -> None:
+        missing = sum(content.size for content in needed if not self._staged.has(content))
+        status = os.fstatvfs(self._staging)
+        free = status.f_bavail * status.f_frsize
+        if missing + SPACE_MARGIN > free:
+            raise StorageError(
+                f"{missing + SPACE_MARGIN:,} bytes are needed beside {str(self._arrival.destination)!r} "
+                f"and {free:,} are free",
+                advice="make room and try again",
+            )
+
+    def _fetch(self, name: Digest) -> bytes | None:
+        """A chunk out of the folder that lives here."""
+        if self._local is None:
+            return None
+        try:
+            return self._local.read(name)
+        except (NotFoundError, ContentGoneError):
+            return None
+
+    def _adopt_repository_objects(self, needed: Sequence[Content]) -> None:
+        """Git never writes into an object again: those of the local repository are linked instead of copied."""
+        if self._local is None:
+            return
+        wanted = {content.ref: content for content in needed if not self._staged.has(content)}
+        for path, record in self._local.scan.records.items():
+            content = wanted.get(record.content.ref)
+            if content is not None and content.size and b".git/objects/" in path:
+                *parents, last = path.split(b"/")
+                with beneath.directory(self._local.folder.descriptor, tuple(parents)) as parent:
+                    self._staged.adopt(content, parent, last)
+                del wanted[content.ref]
+
+    # --- sealing ------------------------------------------------------------------------------
+
+    @override
+    def seal(self) -> None:
+        """Assemble, write the journal, sync; see ``Staging.seal``."""
+        if not self.complete:
+            raise LocalProtocolError("a folder is sealed before all of it is here")
+        needed = sum(content.size for content in self._large)
+        with beneath.typed_errors(f"assemble {self._arrival.destination.name!r}", needed=needed):
+            for left in (JOURNAL, TREE, ARRIVING, PROGRESS, CONFLICTS):
+                beneath.remove_tree(self._staging, left)
+            journal = self._assemble()
+            pack = tree_pack.collect(self._aim().ref, self._begun().read)
+            beneath.write_atomically(self._staging, NEW_BASE, tree_pack.encode(pack), sync=False)
+            sync_filesystem(self._staging)
+            folder_journal.write(self._staging, journal)
+
+    def _without_ignored(self, local: FolderSnapshot) -> list[Operation]:
+        """The operations but for removals of what either side ignores: absence from the tree says nothing there."""
+        rules = [local.rules]
+        for operation in self._operations:
+            arriving = operation.incoming
+            if operation.path == (IGNORE_FILE,) and arriving is not None and arriving.content is not None:
+                text = beneath.read_whole(self._contents.descriptor, staged_name(arriving.content), MAX_IGNORE_FILE)
+                rules.append(IgnoreRules(text))
+        return [operation for operation in self._operations if not _removes_ignored(operation, rules)]
+
+    def _assemble(self) -> Journal:
+        assembler = Assembler(self._contents.descriptor, self._traits, self._begun().read)
+        root = self._aim()
+        inodes: list[int] = []
+        operations: list[Operation] = []
+        if self._local is None:
+            assembler.put(self._staging, TREE, Entry(TREE, EntryKind.DIRECTORY, content=root))
+        else:
+            arriving = beneath.HeldDirectory(beneath.make_private_directory(self._staging, ARRIVING))
+            operations = self._without_ignored(self._local)
+            inodes = [
+                _stage(assembler, arriving.descriptor, number, operation) for number, operation in enumerate(operations)
+            ]
+        return Journal(
+            fresh=self._local is None,
+            destination=os.fsencode(self._arrival.destination),
+            root=root.ref,
+            device=self._arrival.device,
+            stamp=time.strftime("%Y%m%d-%H%M%S"),
+            operations=tuple(operations),
+            inodes=tuple(inodes),
+        )
+
+    # --- the end ------------------------------------------------------------------------------
+
+    @override
+    def commit(self) -> Placement:
+        """Put in place; see ``Staging.commit``."""
+        self.release()
+        self._sealed = self._sealed or SealedFolder(self.directory, self._arrival.state)
+        return self._sealed.commit()
+
+    @override
+    def abandon(self) -> None:
+        """Forget everything; see ``Staging.abandon``."""
+        self.release()
+        remove_staging(self.directory)
+
+    def release(self) -> None:
+        """Close what is open; the directory stays, to be resumed or recovered."""
+        self._log.close()
+        for held in (self._contents, self._held, self._parent):
+            held.close()
+
+    def _begun(self) -> IncomingTree:
+        if self._tree is None:
+            raise LocalProtocolError("a staging is used before it was begun")
+        return self._tree
+
+    def _aim(self) -> Content:
+        assert self._root is not None
+        return self._root
+
+
+def _file_contents(root: Digest, tree: IncomingTree) -> Iterator[Content]:
+    """The content of every file in a tree; what occurs twice comes twice."""
+    for _, entry in walk(root, tree.read):
+        if entry.kind is EntryKind.FILE and entry.content is not None:
+            yield entry.content
+
+
+def _stage(assembler: Assembler, arriving: int, number: int, operation: Operation) -> int:
+    """Make what an operation puts in place; returns its inode, 0 when it puts nothing."""
+    if operation.incoming is None or operation.step not in {Step.PLACE, Step.EXCHANGE_UNIT}:
+        return 0
+    name = b"%d" % number
+    assembler.put(arriving, name, operation.incoming)
+    return os.stat(name, dir_fd=arriving, follow_symlinks=False).st_ino
+
+
+def _removes_ignored(operation: Operation, rules: Sequence[IgnoreRules]) -> bool:
+    if operation.step not in {Step.REMOVE, Step.REMOVE_DIRECTORY} and operation.incoming is not None:
+        return False
+    path, directory = b"/".join(operation.path), operation.step is not Step.REMOVE
+    return any(rule.ignores_within(path, directory=directory) for rule in rules)

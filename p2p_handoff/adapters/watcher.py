@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watches a file or a folder and reports that something changed. Layer: I/O ring, adapters.
+
+Specification: docs/specs/adapters.md §7. One thread per watched part; changes within the debounce are reported
+once. ``drain`` proves that everything which happened before it has been reported: it makes a cookie file and
+waits until the watcher has seen it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import watchfiles
+
+DEBOUNCE_MS: Final = 100
+"""Longest time, in milliseconds, that changes are gathered before they are reported."""
+STEP_MS: Final = 20
+"""A pause of this many milliseconds ends the gathering early."""
+STOP_POLL_MS: Final = 200
+"""How often, in milliseconds, the thread looks whether it shall end where the library cannot be woken."""
+START_DEADLINE: Final = 5.0
+"""Seconds until a watcher must see its first cookie."""
+COOKIE_PREFIX: Final = ".handoff-cookie-"
+"""Names with this prefix are the watcher's own: never part of a snapshot."""
+
+_cookies = count()
+
+
+class Watcher:
+    """Reports changes below a directory until it is stopped.
+
+    Args:
+        directory: The directory to watch.
+        changed: Called from the watcher's thread, coalesced.
+        relevant: Says whether a changed path (absolute) matters.
+        recursive: Whether subdirectories are watched too.
+    """
+
+    def __init__(
+        self, directory: Path, changed: Callable[[], None], relevant: Callable[[str], bool], *, recursive: bool = True
+    ) -> None:
+        self._directory = directory
+        self._changed = changed
+        self._relevant = relevant
+        self._recursive = recursive
+        self._stopping = threading.Event()
+        self._seen: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"watch {directory.name}", daemon=True)
+        self._thread.start()
+
+    def drain(self, timeout: float = 1.0) -> bool:
+        """Wait until everything that happened before this call has been reported.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            False when the cookie could not be made (a read-only folder) or was not seen in time.
+        """
+        cookie = self._directory / f"{COOKIE_PREFIX}{os.getpid()}-{next(_cookies)}"
+        seen = threading.Event()
+        with self._lock:
+            self._seen[str(cookie)] = seen
+        try:
+            cookie.touch(exist_ok=False)
+            return seen.wait(timeout)
+        except OSError:
+            return False
+        finally:
+            with self._lock:
+                del self._seen[str(cookie)]
+            with suppress(OSError):
+                cookie.unlink()
+
+    def stop(self) -> None:
+        """End the thread; ``changed`` is not called after this returns, unless this is called from within it."""
+        self._stopping.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        with suppress(FileNotFoundError):  # the directory is gone: the next snapshot says so
+            for changes in watchfiles.watch(
+                self._directory,
+                watch_filter=None,
+                debounce=DEBOUNCE_MS,
+                step=STEP_MS,
+                stop_event=self._stopping,
+                rust_timeout=STOP_POLL_MS,
+                recursive=self._recursive,
+                ignore_permission_denied=True,
+            ):
+                self._report({path for _, path in changes})
+
+    def _report(self, paths: set[str]) -> None:
+        cookies = {path for path in paths if Path(path).name.startswith(COOKIE_PREFIX)}
+        if not self._stopping.is_set() and any(self._relevant(path) for path in paths - cookies):
+            self._changed()
+        with self._lock:
+            for path in cookies & self._seen.keys():
+                self._seen[path].set()
+
+
+def watch(
+    directory: Path, changed: Callable[[], None], relevant: Callable[[str], bool], *, recursive: bool = True
+) -> Watcher:
+    """Start a watcher and wait until it is listening, so that no later change is missed.
+
+    Args:
+        directory: The directory to watch; its links are resolved, because the kernel reports real paths.
+        changed: As for ``Watcher``.
+        relevant: As for ``Watcher``.
+        recursive: As for ``Watcher``.
+    """
+    watcher = Watcher(directory.resolve(), changed, relevant, recursive=recursive)
+    step, waited = 0.05, 0.0
+    while waited < START_DEADLINE and not watcher.drain(step) and os.access(directory, os.W_OK):
+        waited += step
+    return watcher

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adapter's own doing: opening, remembering the base, watching."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from p2p_handoff.errors import ContentGoneError, NotFoundError, UsageError
+from tests.adapters.folder_peers import Peer, hand_off, write
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Peer:
+    peer = Peer(tmp_path, "here")
+    peer.write({"a.txt": b"a", "d/b.txt": b"b"})
+    return peer
+
+
+def test_only_a_folder_opens(peer: Peer, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        peer.adapter.open(peer.path / "a.txt", peer.state)
+    with pytest.raises(NotFoundError):
+        peer.adapter.open(tmp_path / "missing", peer.state)
+
+
+def test_a_folder_that_vanished_is_gone(peer: Peer) -> None:
+    part = peer.open()
+    peer.path.rename(peer.path.with_name("elsewhere"))
+    with pytest.raises(ContentGoneError):
+        part.snapshot()
+
+
+def test_a_release_after_a_restart_finds_the_frozen_picture(peer: Peer, tmp_path: Path) -> None:
+    other = Peer(tmp_path, "other")
+    picture = peer.open().freeze()
+    other.staged(picture).commit()
+    write(peer.path / "a.txt", b"edited while frozen")
+    peer.open().release(picture.root)
+    write(other.path / "d/b.txt", b"there")
+    assert not hand_off(other, peer).conflicts
+    assert peer.content() == {"a.txt": b"edited while frozen", "d/b.txt": b"there"}
+
+
+def test_an_unknown_root_leaves_the_older_base(peer: Peer) -> None:
+    part = peer.open()
+    first = part.freeze()
+    part.release(first.root)
+    before = (peer.state / "base").read_bytes()
+    write(peer.path / "a.txt", b"new")
+    part.release(part.snapshot().root.__class__(bytes(32)))
+    assert (peer.state / "base").read_bytes() == before
+
+
+def test_a_missing_staging_is_not_recovered(peer: Peer, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        peer.adapter.recover(tmp_path / "missing", peer.state)
+
+
+def test_changes_are_watched_and_ignored_ones_are_not(peer: Peer) -> None:
+    write(peer.path / ".handoffignore", b"*.log\n")
+    part, changed = peer.open(), threading.Event()
+    stop = part.watch(changed.set)
+    write(peer.path / "noise.log", b"x")
+    part.freeze()
+    assert not changed.is_set()
+    write(peer.path / "d/b.txt", b"edited")
+    assert changed.wait(5)
+    stop()

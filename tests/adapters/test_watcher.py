@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watching for changes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from p2p_handoff.adapters.watcher import watch
+
+
+def test_a_change_is_reported(tmp_path: Path) -> None:
+    reported = threading.Event()
+    watcher = watch(tmp_path, reported.set, lambda _: True)
+    (tmp_path / "file").touch()
+    assert reported.wait(5)
+    watcher.stop()
+
+
+def test_draining_reports_all_that_went_before(tmp_path: Path) -> None:
+    changes: list[int] = []
+    watcher = watch(tmp_path, lambda: changes.append(1), lambda path: path.endswith("file"))
+    (tmp_path / "file").touch()
+    assert watcher.drain(5)
+    assert changes
+    watcher.stop()
+    assert not list(tmp_path.glob(".handoff-cookie-*"))
+
+
+def test_cookies_and_irrelevant_changes_are_not_reported(tmp_path: Path) -> None:
+    changes: list[int] = []
+    watcher = watch(tmp_path, lambda: changes.append(1), lambda path: not path.endswith("noise"))
+    (tmp_path / "noise").touch()
+    assert watcher.drain(5)
+    watcher.stop()
+    assert not changes
+
+
+def test_a_stopped_watcher_is_silent(tmp_path: Path) -> None:
+    changes: list[int] = []
+    watcher = watch(tmp_path, lambda: changes.append(1), lambda _: True)
+    watcher.stop()
+    (tmp_path / "file").touch()
+    assert not watcher.drain(0.05)
+    assert not changes
