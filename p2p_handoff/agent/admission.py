@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: the checks of an Init, of a push and of a take, and whom to ask for consent. Layer: agent.
+
+Specification: docs/specs/handoff-v2.md §5-8. Asked before a role's machine is made; begins and ends no handoff but a
+source's own earlier, undecided one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from p2p_handoff.agent.incoming import Incoming, Offer
+from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
+from p2p_handoff.agent.services import Services
+from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError, TrustError, UsageError
+from p2p_handoff.ids import DeviceId, TxnId
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.security.link_terms import LinkKind
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session.manifest import Manifest, Part
+from p2p_handoff.session.ownership import Role
+from p2p_handoff.store.records import SessionRecord
+
+
+class Admission:
+    """The rules of one agent.
+
+    Args:
+        services: The agent's parts.
+        requests: Where people are asked.
+        incoming: The handoffs that arrive; the caller's own table, read here.
+        called_off: Takes that were given up before the other device began; the caller's own set.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        requests: RequestBook,
+        incoming: Mapping[TxnId, Incoming],
+        called_off: AbstractSet[TxnId],
+    ) -> None:
+        self._services = services
+        self._requests = requests
+        self._incoming = incoming
+        self._called_off = called_off
+
+    def check_switched_on(self) -> None:
+        """Raises UsageError where handoff is switched off."""
+        if not self._services.settings.handoff:
+            raise UsageError("handoff is switched off in the settings", advice="set handoff = true in config.toml")
+
+    def may_push(self, plan: OutgoingPlan, *, under_way: bool) -> HandoffError | None:
+        """Why a session may not be handed over now, if so; ``under_way``: it is being handed over already."""
+        record = self._services.store.sessions.get(plan.session)
+        if record is None:
+            return NotFoundError(f"no session {plan.session[:8]} is on this device")
+        own = record.ownership
+        if plan.mode is Mode.MOVE and own.role is Role.SECONDARY:
+            owner = self._services.peer_name(own.primary)
+            return RejectedError(
+                f"{owner} is the primary of {record.title!r}, not this device",
+                reason=RejectReason.NOT_PRIMARY.value,
+                advice=f"take it first: handoff take {record.id[:8]}",
+            )
+        if any(commit.session == plan.session for commit in self._services.store.incoming.pending_commits()):
+            return RejectedError(
+                f"{record.title!r} is still being put in place on this device",
+                reason=RejectReason.BUSY.value,
+                advice="try again in a moment",
+            )
+        if own.role is Role.FROZEN or under_way:
+            return RejectedError(
+                f"another handoff of {record.title!r} is under way",
+                reason=RejectReason.BUSY.value,
+                advice="'handoff recover' shows it",
+            )
+        return None
+
+    def is_own(self, peer: DeviceId) -> bool:
+        """Whether a device is the owner's own: only such may list and take sessions."""
+        link = self._services.store.links.get(peer)
+        return link is not None and link.kind is LinkKind.OWN
+
+    def check_init(self, peer: DeviceId, init: msg.Init) -> Offer:
+        """What an Init offers, once it was found to be allowed.
+
+        Raises:
+            RejectedError: It is refused, for a reason the source may know.
+            TrustError, RemoteProtocolError: It does not verify.
+        """
+        me = self._services.identity.device
+        if init.source != peer or init.target != me:
+            raise TrustError("the handoff names other devices than the connection")
+        if not self._services.settings.handoff:
+            raise RejectedError("handoff is switched off there", reason=RejectReason.DISABLED.value)
+        self._check_txn(init.txn)
+        if init.mode is Mode.COPY:
+            return Offer(init, ())
+        self._make_way(init)
+        chain = chains.decode_chain(init.chain)
+        state = chains.verify_chain(chain)
+        if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
+            raise TrustError("the ownership chain does not show the other device as the session's primary")
+        record = self._services.store.sessions.get(init.session)
+        if record is not None:
+            self._check_known(record, init, chain)
+        return Offer(init, chain)
+
+    def _check_txn(self, txn: TxnId) -> None:
+        if txn in self._called_off:
+            raise RejectedError("the take was given up", reason=RejectReason.CANCELLED.value)
+        if txn in self._incoming:
+            raise TrustError("another device began a handoff of this id")
+        if self._services.store.incoming.decision(txn) is not None:
+            raise RejectedError("the handoff was decided already", reason=RejectReason.STALE.value)
+
+    def _check_known(self, record: SessionRecord, init: msg.Init, chain: chains.Chain) -> None:
+        if record.ownership.role is not Role.SECONDARY:
+            raise RejectedError("that device is the session's primary itself", reason=RejectReason.STALE.value)
+        if init.epoch < record.ownership.epoch:
+            raise RejectedError("that device knows a later owner of the session", reason=RejectReason.STALE.value)
+        chains.check_agrees(chains.decode_chain(record.chain), chain)
+
+    def _make_way(self, init: msg.Init) -> None:
+        """Only one handoff per session: a source that begins anew replaces its own undecided one."""
+        for other in list(self._incoming.values()):
+            if other.machine.session != init.session or other.is_over:
+                continue
+            if other.machine.source == init.source and other.undecided:
+                other.abandon()
+            else:
+                raise RejectedError("another handoff of this session is under way", reason=RejectReason.BUSY.value)
+
+    async def consent(self, init: msg.Init, manifest: Manifest, parts: tuple[Part, ...], expires_in: int) -> Answer:
+        """Own devices may move sessions here; for everything else the person is asked, for so many seconds."""
+        link = self._services.store.links.get(init.source)
+        if link is None:
+            return Refusal(RejectReason.UNTRUSTED, "the devices are not linked")
+        if link.kind is LinkKind.OWN and init.mode is Mode.MOVE:
+            return Consent()
+        loop = asyncio.get_running_loop()
+        request = IncomingRequest(
+            token=self._requests.new_token(),
+            device=init.source,
+            peer=link.name,
+            session=init.session,
+            title=manifest.title,
+            parts=parts,
+            expires_at=loop.time() + expires_in,
+            txn=init.txn,
+        )
+        return await self._requests.ask(request)

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One running agent: everything put together, and what can be asked of it. Layer: agent.
+
+``async with Agent(home=…, name="laptop") as agent:`` starts discovery, the embedded relay, the engine and whatever an
+earlier run left unfinished; leaving the block stops it all. The command line, the control API and the Python faces
+call the same methods. Specification: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from p2p_handoff.agent import linking
+from p2p_handoff.agent.assembly import Assembly, Given
+from p2p_handoff.agent.catalog import Catalog, real_place
+from p2p_handoff.agent.config import Settings, load
+from p2p_handoff.agent.dialer import Dialer
+from p2p_handoff.agent.events import Events, Listener
+from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.peers import Peer, PeerBook
+from p2p_handoff.agent.report import Report
+from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
+from p2p_handoff.engines.base import Engine
+from p2p_handoff.errors import AmbiguousError, HandoffError, NotFoundError, UsageError
+from p2p_handoff.ids import DeviceId, Entropy, SessionId, new_txn_id
+from p2p_handoff.limits import MAX_TITLE
+from p2p_handoff.places import default_home
+from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
+from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.security.identity import Identity
+from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
+from p2p_handoff.session.paths import printable
+from p2p_handoff.store import home as homes
+from p2p_handoff.store.records import LinkedDevice, SessionRecord
+from p2p_handoff.store.store import Store
+
+CANCEL_FOR = 5.0
+"""Seconds that a cancelled handoff has to end in order; after that it goes on ending in the background."""
+
+
+class Agent:
+    """One device's agent.
+
+    Args:
+        home: Its data directory; the platform's default when None.
+        name: Display name; from the settings, else the host's name, when None.
+        settings: Used instead of ``config.toml`` when given.
+        engine: Used instead of the configured one when given.
+        versions: Protocol versions spoken.
+        entropy: Source of randomness for ids and codes.
+    """
+
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        name: str | None = None,
+        *,
+        settings: Settings | None = None,
+        engine: Engine | None = None,
+        versions: tuple[int, ...] = PROTOCOL_VERSIONS,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        self.home = homes.prepare(Path(home) if home is not None else default_home())
+        base = settings or load(self.home.path)
+        self.settings = replace(base, name=printable(name or base.name, MAX_TITLE)) if name else base
+        self.events = Events()
+        self.requests = RequestBook(self.events, entropy)
+        self._given = Given(self.home, self.settings, self.events, self.requests, engine, versions, entropy)
+        self._stack = contextlib.AsyncExitStack()
+        self.port = 0
+        self.identity: Identity
+        self.store: Store
+        self.catalog: Catalog
+        self.peer_book: PeerBook
+        self.handoffs: Handoffs
+        self._parts: Assembly
+        self._dialer: Dialer
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        self._parts = parts = Assembly(self._given, self._stack)
+        self.identity, self.store, self.catalog = parts.identity, parts.store, parts.catalog
+        self.peer_book, self.handoffs, self._dialer = parts.peer_book, parts.handoffs, parts.dialer
+        await parts.start()
+        self.port = parts.port
+
+    # --- who is there -------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> DeviceId:
+        """This device's id."""
+        return self.identity.device
+
+    @property
+    def name(self) -> str:
+        """This device's display name."""
+        return self.settings.name
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine in use."""
+        return self._parts.engine.name
+
+    @property
+    def discovery_problem(self) -> str | None:
+        """Why devices may not be found, in words."""
+        return self._parts.surroundings.problem
+
+    def discover(self) -> list[Peer]:
+        """Devices linked or in sight now."""
+        return self.peer_book.all()
+
+    async def look_around(self, seconds: float) -> None:
+        """Give discovery that long to find the first device; returns at once when some are known."""
+        await self._parts.surroundings.anybody(seconds, known=lambda: any(peer.online for peer in self.discover()))
+
+    def relay_states(self) -> dict[str, str]:
+        """Shared relays: empty for a connected one, else why it is not."""
+        return {url: self._parts.relays.problems.get(url, "") for url in self.settings.relays}
+
+    def on(self, name: str, handler: Callable[[Any], Awaitable[None] | None]) -> Callable[[], None]:
+        """Call ``handler`` with the fields of every event of one name; returns a function that stops it."""
+        return self.events.subscribe(lambda event, fields: handler(fields) if event == name else None)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(name, fields)`` for every event; returns a function that stops it."""
+        return self.events.subscribe(listener)
+
+    # --- linking ------------------------------------------------------------------------------------
+
+    async def link(
+        self,
+        code: str | None = None,
+        *,
+        on_code: Callable[[str], Awaitable[None]] | None = None,
+        decide: linking.Decide,
+        purpose: Purpose = Purpose.LINK,
+    ) -> LinkOutcome:
+        """Link with another device: without a code make one and wait, with a code join.
+
+        Args:
+            code: What the other device shows.
+            on_code: Called with the fresh code, where none was given.
+            decide: Asks the person whose device the other one is.
+            purpose: What the code is for.
+
+        Raises:
+            LinkCodeError: Wrong, expired or burnt.
+            NotFoundError: Nobody shows that code.
+            RejectedError: A person said no.
+            UsageError: A code is open already.
+        """
+        if code is not None:
+            return await self._parts.links.join(code, decide, purpose)
+        return await self._parts.links.open(on_code, decide, purpose)
+
+    async def unlink(self, peer: str) -> LinkedDevice:
+        """Trust a device no longer: at once, on open connections too.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which device is not clear.
+        """
+        link = self.peer_book.linked(peer)
+        await self._parts.links.remove(link)
+        return link
+
+    # --- sessions -----------------------------------------------------------------------------------
+
+    async def start(self, paths: Iterable[Path | str], title: str | None = None) -> SessionRecord:
+        """Register real things as a session of which this device is primary; one that was stopped is taken up again.
+
+        Raises:
+            NotFoundError, UsageError: A path is missing, taken, or of no known kind.
+        """
+        found = [Path(path) for path in paths]
+        stopped = self.catalog.stopped_at(found)
+        if stopped is None:
+            record = await asyncio.to_thread(self.catalog.start, found, title)
+        else:
+            self.store.sessions.set_stopped(stopped.id, stopped=False)
+            record = stopped
+        self.events.emit("session-started", session=record.id, title=record.title)
+        return record
+
+    def sessions(self) -> list[SessionRecord]:
+        """Sessions on this device that were not stopped."""
+        return [record for record in self.store.sessions.all() if not record.stopped]
+
+    def stop_session(self, text: str) -> SessionRecord:
+        """Take a session off the list; its files stay where they are.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which session is not clear.
+        """
+        record = self.catalog.find(text)
+        self.store.sessions.set_stopped(record.id, stopped=True)
+        self.catalog.forget_open(record.id)
+        self.events.emit("session-stopped", session=record.id, title=record.title)
+        return record
+
+    async def session_at(self, wish: str | Path | None, path: Path | None = None) -> SessionRecord:
+        """The session meant by a title, an id or a path; a path that is new is registered.
+
+        Args:
+            wish: What the person typed; None for the only running session.
+            path: What it is as a path, where that differs (a relative one, seen from the person's directory).
+
+        Raises:
+            NotFoundError, AmbiguousError, UsageError: Which session is not clear.
+        """
+        if wish is None:
+            return self.only_session()
+        place = await asyncio.to_thread(real_place, path or wish)
+        try:
+            record = self.catalog.find(str(wish))
+        except NotFoundError:
+            if place is None or not await asyncio.to_thread(place.exists):
+                raise
+            known = self.catalog.at_path(place)
+            if known is None:
+                return await self.start([place])
+            record = known
+        if record.stopped:
+            self.store.sessions.set_stopped(record.id, stopped=False)
+        return record
+
+    def only_session(self) -> SessionRecord:
+        """The session that is meant where none is named.
+
+        Raises:
+            NotFoundError: None is running.
+            AmbiguousError: Several are.
+        """
+        running = self.sessions()
+        if len(running) != 1:
+            what = "no session is running" if not running else "several sessions are running"
+            raise (NotFoundError if not running else AmbiguousError)(what, advice="name one")
+        return running[0]
+
+    # --- handing off --------------------------------------------------------------------------------
+
+    async def to(
+        self,
+        peer: str,
+        session: str | Path | None = None,
+        *,
+        path: Path | None = None,
+        only: Sequence[str] = (),
+        max_pause: float | None = None,
+        mode: Mode = Mode.MOVE,
+    ) -> Report:
+        """Hand a session over to another device.
+
+        Args:
+            peer: Name or id of a linked device.
+            session: Title, id or path; None for the only one.
+            path: ``session`` as a path, as for ``session_at``.
+            only: Part types to hand over; empty means all.
+            max_pause: Seconds the session may be frozen; None for the setting.
+            mode: Move ownership, or copy.
+
+        Returns:
+            How it ended; ``outcome`` may be other than ``done``.
+
+        Raises:
+            HandoffError: It could not be begun, or the connection could not be made.
+        """
+        link = self.peer_book.linked(peer)
+        record = await self.session_at(session, path)
+        plan = OutgoingPlan(
+            new_txn_id(self._given.entropy),
+            record.id,
+            link.device,
+            mode,
+            frozenset(only),
+            max_pause=self.settings.max_pause if max_pause is None else max_pause,
+        )
+        outgoing = self.handoffs.push(plan)
+        try:
+            return await asyncio.shield(outgoing.settled)
+        except asyncio.CancelledError:
+            outgoing.cancel("cancelled by the user")
+            with contextlib.suppress(asyncio.CancelledError, HandoffError, TimeoutError):
+                async with asyncio.timeout(CANCEL_FOR):
+                    await asyncio.shield(outgoing.settled)
+            raise
+
+    async def take(
+        self, session: str, *, peer: str | None = None, only: Sequence[str] = (), into: Path | None = None
+    ) -> Report:
+        """Fetch a session from the device that is its primary.
+
+        Args:
+            session: Title or id, or a prefix of it.
+            peer: Whom to ask; None asks the known primary, else all own devices in reach.
+            only: Part types to take; empty means all.
+            into: Directory for parts that are new here.
+
+        Raises:
+            NotFoundError: Nobody in reach has it.
+            RejectedError: The other device says no.
+        """
+        source, wanted = await self._whom_to_ask(session, peer)
+        self.catalog.check_into(wanted, into)
+        incoming = await self.handoffs.take(source, wanted, frozenset(only), into)
+        try:
+            return await asyncio.shield(incoming.report)
+        except asyncio.CancelledError:
+            incoming.cancel("cancelled by the user")
+            raise
+
+    async def _whom_to_ask(self, text: str, peer: str | None) -> tuple[DeviceId, SessionId]:
+        with contextlib.suppress(NotFoundError):
+            record = self.catalog.find(text)
+            own = record.ownership
+            if own.primary == self.device:
+                raise UsageError(f"this device is the primary of {record.title!r} already")
+            return (self.peer_book.linked(peer).device if peer else own.primary), record.id
+        candidates = [self.peer_book.linked(peer)] if peer else self._own_devices_in_reach()
+        found: dict[tuple[DeviceId, SessionId], str] = {}
+        for link in candidates:
+            with contextlib.suppress(HandoffError):
+                for summary in await self.handoffs.sessions_of(link.device):
+                    fits = summary.session.startswith(text.lower()) or summary.title.casefold() == text.casefold()
+                    if fits and summary.primary == link.device:
+                        found[link.device, summary.session] = summary.title
+        if not found:
+            raise NotFoundError(
+                f"no own device in reach is the primary of {text!r}", advice="'handoff peers' lists them"
+            )
+        if len(found) > 1:
+            raise AmbiguousError(f"{text!r} fits several sessions", advice="give more of the id, or --from PEER")
+        return next(iter(found))
+
+    def _own_devices_in_reach(self) -> list[LinkedDevice]:
+        return [link for link in self.store.links.all() if link.kind is LinkKind.OWN]
+
+    def pending(self) -> list[IncomingRequest]:
+        """Requests that wait for an answer."""
+        return self.requests.pending()
+
+    def accept(
+        self, token: str | None = None, *, only: Sequence[str] = (), into: Path | None = None
+    ) -> IncomingRequest:
+        """Say yes to a request.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which request is not clear.
+        """
+        return self.requests.answer(token, Consent(frozenset(only), into))
+
+    async def accept_and_wait(
+        self, token: str | None = None, *, only: Sequence[str] = (), into: Path | None = None
+    ) -> Report:
+        """Say yes to a request and wait until it has arrived.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which request is not clear.
+        """
+        request = self.requests.find(token)
+        self.catalog.check_into(request.session, into)
+        incoming = self.handoffs.incoming(request.txn)
+        self.accept(request.token, only=only, into=into)
+        if incoming is None:
+            raise NotFoundError("the request is over")
+        try:
+            return await asyncio.shield(incoming.report)
+        except asyncio.CancelledError:
+            incoming.cancel("cancelled by the user")
+            raise
+
+    def expect_copy(self, into: Path) -> asyncio.Future[Report]:
+        """Take the next one-off copy without asking; resolves when it has arrived.
+
+        Args:
+            into: Directory it goes to.
+        """
+        return self.handoffs.expect_copy(into)
+
+    def reject(self, token: str | None = None, *, reason: str = "") -> IncomingRequest:
+        """Say no to a request.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which request is not clear.
+        """
+        return self.requests.answer(token, Refusal(RejectReason.DECLINED, reason))

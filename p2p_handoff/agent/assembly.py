@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts the parts of one agent together and starts them; a stack takes them down in reverse. Layer: agent.
+
+Specification: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+
+from p2p_handoff.adapters.base import Adapter
+from p2p_handoff.adapters.conversation import ConversationAdapter
+from p2p_handoff.adapters.folder import FolderAdapter
+from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.config import Settings
+from p2p_handoff.agent.contacts import Contacts, hang_up_idle, hello
+from p2p_handoff.agent.dialer import Dialer, Dialling
+from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.following import Follower
+from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.linking import LinkDesk
+from p2p_handoff.agent.links import Links
+from p2p_handoff.agent.peers import PeerBook
+from p2p_handoff.agent.relays import Relays
+from p2p_handoff.agent.requests import RequestBook
+from p2p_handoff.agent.services import Services
+from p2p_handoff.agent.surroundings import Surroundings
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.discovery.announcement import Announcement, Room
+from p2p_handoff.engines.base import Engine, IceServer
+from p2p_handoff.engines.choose import choose_engine, disarm
+from p2p_handoff.ids import DeviceId, Entropy
+from p2p_handoff.security.identity import Identity
+from p2p_handoff.store import home as homes
+from p2p_handoff.store import keys
+from p2p_handoff.store.store import open_store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an agent is made of before it runs.
+
+    Args:
+        engine: Used instead of the configured one when given.
+        versions: Protocol versions spoken.
+    """
+
+    home: homes.Home
+    settings: Settings
+    events: Events
+    requests: RequestBook
+    engine: Engine | None
+    versions: tuple[int, ...]
+    entropy: Entropy
+
+
+class Assembly:
+    """The parts of one agent; ``start`` next, once they are known to whom they call back.
+
+    Args:
+        given: What the agent is made of.
+        stack: Takes down what was put together, in reverse, also after a failure half way.
+
+    Raises:
+        HandoffError: The home is in use or cannot be read, or there is no engine.
+    """
+
+    def __init__(self, given: Given, stack: contextlib.AsyncExitStack) -> None:
+        self._given = given
+        self._stack = stack
+        self.port = 0
+        home = given.home
+        stack.enter_context(homes.lock(home))
+        self.identity = Identity.from_bytes(keys.load_or_create(home, lambda: Identity.generate().to_bytes()))
+        self.store = stack.enter_context(open_store(home.database, self.identity.device))
+        adapters = {adapter.kind: adapter for adapter in _adapters(given)}
+        self.catalog = Catalog(self.store, self.identity, adapters, home.part_state, given.entropy)
+        self.engine = given.engine or self._choose_engine()
+        self.surroundings = Surroundings(given.settings, given.events, self._announcement, self._peer_name)
+        self.dialer = Dialer(self._dialling())
+        stack.push_async_callback(self.dialer.close)
+        self.peer_book = PeerBook(
+            self.store, self.surroundings.sightings, lambda device: self.dialer.wire(device) is not None
+        )
+        services = self._services()
+        self.handoffs = Handoffs(services, given.requests)
+        stack.push_async_callback(self.handoffs.close)
+        self._contacts = Contacts(self.store, given.events, self.peer_book, self.handoffs)
+        self.relays = Relays(
+            self.identity,
+            given.settings.relays,
+            self.dialer.envelope_arrived,
+            lambda: given.events.emit("relays"),
+        )
+        self.links = Links(services, self._desk(), self.dialer, self.handoffs)
+
+    async def start(self) -> None:
+        """Start the relay, discovery, and whatever an earlier run left unfinished."""
+        given, stack = self._given, self._stack
+        stack.push_async_callback(self.relays.close)
+        self.port = await self.relays.start(given.settings.port)
+        stack.push_async_callback(self.surroundings.close)
+        await self.surroundings.start()
+        self.handoffs.recover()
+        follower = Follower(self.store, self.catalog, given.events)
+        stack.push_async_callback(follower.close)
+        follower.refresh()
+        stack.callback(asyncio.create_task(hang_up_idle(self.dialer, self.handoffs), name="idle wires").cancel)
+        log.info("agent %s (%s) listens on port %d", given.settings.name, self.identity.device, self.port)
+
+    def _choose_engine(self) -> Engine:
+        marker = self._given.home.path / "native-engine-crash"
+        engine = choose_engine(self._given.settings.engine, marker)
+        self._stack.callback(disarm, marker)
+        return engine
+
+    def _announcement(self, room: Room | None) -> Announcement:
+        given = self._given
+        return Announcement(self.identity.device, given.settings.name, self.port, max(given.versions), room)
+
+    def _dialling(self) -> Dialling:
+        given = self._given
+        return Dialling(
+            identity=self.identity,
+            store=self.store,
+            engine=self.engine,
+            relays=lambda: self.relays,
+            addresses=self.surroundings.addresses,
+            manual=self.surroundings.manual,
+            ice_servers=[IceServer(url) for url in given.settings.stun],
+            hello=lambda peer: hello(self.store, given.settings.name, given.versions, peer),
+            opened=self._opened,
+            entropy=given.entropy,
+            versions=given.versions,
+        )
+
+    def _peer_name(self, device: DeviceId) -> str:
+        return self.peer_book.name(device)
+
+    def _opened(self, wire: Wire) -> None:
+        self._contacts.opened(wire)
+
+    def _services(self) -> Services:
+        given = self._given
+        return Services(
+            identity=self.identity,
+            store=self.store,
+            catalog=self.catalog,
+            settings=given.settings,
+            events=given.events,
+            entropy=given.entropy,
+            connect=self.dialer.connect,
+            peer_name=self.peer_book.name,
+            sighted=self.surroundings.sighted,
+        )
+
+    def _desk(self) -> LinkDesk:
+        return LinkDesk(
+            identity=self.identity,
+            name=self._given.settings.name,
+            relays=self.relays,
+            room_urls=self.surroundings.room_urls,
+            manual=self.surroundings.manual,
+            announce=self.surroundings.announce_room,
+            entropy=self._given.entropy,
+            clock=time.monotonic,
+        )
+
+
+def _adapters(given: Given) -> list[Adapter]:
+    return [ConversationAdapter(given.entropy, given.settings.name), FolderAdapter(given.settings.name)]

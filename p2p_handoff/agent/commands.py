@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's methods as commands of the control API. Layer: agent. Specification: docs/specs/control.md §5.
+
+One function per command: it checks the arguments, calls the agent, and shapes the answer's stable keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.catalog import real_place
+from p2p_handoff.agent.report import Report
+from p2p_handoff.agent.requests import part_as_json
+from p2p_handoff.content.digests import digest
+from p2p_handoff.control.request import Handler, Request
+from p2p_handoff.errors import UsageError
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.security.link_terms import LinkKind, LinkResult, Purpose
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session.manifest import PartType, decode_manifest
+from p2p_handoff.session.ownership import Role
+from p2p_handoff.session.signed import SignedStatement, read
+from p2p_handoff.session.statements import FIRST_EPOCH, Accepted, Genesis, Grant
+from p2p_handoff.store.records import SessionRecord
+
+Answer = Mapping[str, Any]
+_TYPES: Final = frozenset(kind.value for kind in PartType)
+COPY_BEGINS_WITHIN: Final = 120.0
+"""Seconds after a code was used: the sender looks through its files once more before it connects."""
+
+
+def handlers(agent: Agent, stop: Callable[[], None]) -> dict[str, Handler]:
+    """All commands of an agent.
+
+    Args:
+        agent: A running one.
+        stop: Ends the process after the answer went out.
+    """
+    commands = Commands(agent, stop)
+    return {
+        "status": commands.status,
+        "stop-agent": commands.stop_agent,
+        "whoami": commands.whoami,
+        "peers": commands.peers,
+        "watch-peers": commands.watch_peers,
+        "link": commands.link,
+        "unlink": commands.unlink,
+        "start": commands.start,
+        "stop": commands.stop_session,
+        "sessions": commands.sessions,
+        "to": commands.to,
+        "take": commands.take,
+        "requests": commands.requests,
+        "accept": commands.accept,
+        "reject": commands.reject,
+        "send": commands.send,
+        "receive": commands.receive,
+        "history": commands.history,
+        "recover": commands.recover,
+        "events": commands.events,
+    }
+
+
+class Commands:
+    """See ``handlers``."""
+
+    def __init__(self, agent: Agent, stop: Callable[[], None]) -> None:
+        self._agent = agent
+        self._stop = stop
+
+    async def status(self, _request: Request) -> Answer:
+        """The state of this agent."""
+        agent = self._agent
+        return {
+            "device": agent.device,
+            "name": agent.name,
+            "home": str(agent.home.path),
+            "port": agent.port,
+            "engine": agent.engine,
+            "handoff": agent.settings.handoff,
+            "discovery": agent.discovery_problem or "",
+            "relays": agent.relay_states(),
+            "peers_online": sum(peer.online for peer in agent.discover()),
+            "sessions": len(agent.sessions()),
+            "requests": len(agent.pending()),
+            "active": len(agent.handoffs.active()),
+            "receive_dir": str(agent.settings.receive_dir),
+        }
+
+    async def stop_agent(self, _request: Request) -> Answer:
+        """End the agent."""
+        asyncio.get_running_loop().call_later(0.05, self._stop)
+        return {"stopped": True}
+
+    async def whoami(self, _request: Request) -> Answer:
+        """Who this device is."""
+        return {"device": self._agent.device, "name": self._agent.name}
+
+    async def peers(self, request: Request) -> Answer:
+        """Linked devices and those in sight; waits a moment on an agent that has just started."""
+        await self._agent.look_around(_number(request.args, "wait", 0.0))
+        return self._peer_list()
+
+    async def watch_peers(self, request: Request) -> Answer:
+        """An event with the whole list whenever it changes, until the client goes."""
+        changed = asyncio.Event()
+        names = {"found", "lost", "connected", "disconnected", "linked", "unlinked"}
+        cancel = self._agent.subscribe(lambda name, _fields: changed.set() if name in names else None)
+        try:
+            while True:
+                await request.event("peers", **self._peer_list())
+                await changed.wait()
+                changed.clear()
+        finally:
+            cancel()
+
+    def _peer_list(self) -> dict[str, Any]:
+        peers = [peer.as_json() for peer in self._agent.discover()]
+        return {"peers": peers, "discovery": self._agent.discovery_problem or ""}
+
+    async def link(self, request: Request) -> Answer:
+        """Make a code, or use one; asks whose device the other one is."""
+        code = _optional_text(request.args, "code")
+        outcome = await self._agent.link(
+            code,
+            on_code=lambda text: request.event("code", code=text, expires_in=600),
+            decide=_decider(request),
+        )
+        name = self._agent.peer_book.name(outcome.peer.device)
+        return {"linked": outcome.peer.device, "name": name, "kind": outcome.kind.value}
+
+    async def unlink(self, request: Request) -> Answer:
+        """Trust a device no longer."""
+        link = await self._agent.unlink(_text(request.args, "peer"))
+        return {"unlinked": link.device, "name": link.name}
+
+    async def start(self, request: Request) -> Answer:
+        """Register paths as a session."""
+        record = await self._agent.start(_texts(request.args, "paths"), _optional_text(request.args, "title"))
+        return {"session": record.id, "title": record.title, "parts": _parts(record)}
+
+    async def stop_session(self, request: Request) -> Answer:
+        """Take a session off the list."""
+        record = self._agent.stop_session(_text(request.args, "session"))
+        return {"session": record.id, "title": record.title}
+
+    async def sessions(self, _request: Request) -> Answer:
+        """Sessions on this device."""
+        return {"sessions": [self._session(record) for record in self._agent.sessions()]}
+
+    async def to(self, request: Request) -> Answer:
+        """Hand a session over."""
+        args = request.args
+        path = _optional_text(args, "path")
+        return await self._with_progress(
+            request,
+            self._agent.to(
+                _text(args, "peer"),
+                _optional_text(args, "session"),
+                path=Path(path) if path else None,
+                only=_types(args),
+                max_pause=_number(args, "max_pause", self._agent.settings.max_pause),
+            ),
+        )
+
+    async def take(self, request: Request) -> Answer:
+        """Fetch a session."""
+        args = request.args
+        return await self._with_progress(
+            request,
+            self._agent.take(
+                _text(args, "session"),
+                peer=_optional_text(args, "from"),
+                only=_types(args),
+                into=_directory(args, "into"),
+            ),
+        )
+
+    async def requests(self, _request: Request) -> Answer:
+        """Requests that wait for an answer."""
+        now = asyncio.get_running_loop().time()
+        return {"requests": [item.as_json(now) for item in self._agent.pending()]}
+
+    async def accept(self, request: Request) -> Answer:
+        """Say yes and wait for the end."""
+        args = request.args
+        pending = self._agent.requests.find(_optional_text(args, "token"))
+        return await self._with_progress(
+            request,
+            self._agent.accept_and_wait(pending.token, only=_types(args), into=_directory(args, "into")),
+        )
+
+    async def reject(self, request: Request) -> Answer:
+        """Say no."""
+        item = self._agent.reject(
+            _optional_text(request.args, "token"), reason=_optional_text(request.args, "reason") or ""
+        )
+        return {"rejected": item.token, "title": item.title, "from": item.peer}
+
+    async def send(self, request: Request) -> Answer:
+        """One-off: show a code and copy paths to whoever uses it."""
+        record = await self._agent.start(_texts(request.args, "paths"))
+        outcome = await self._agent.link(
+            on_code=lambda text: request.event("code", code=text, expires_in=600),
+            decide=_decide_copy,
+            purpose=Purpose.COPY,
+        )
+        peer = outcome.peer.device
+        return await self._with_progress(request, self._agent.to(peer, record.id, mode=Mode.COPY))
+
+    async def receive(self, request: Request) -> Answer:
+        """One-off: use a code and take the copy."""
+        into = _directory(request.args, "into")
+        if into is None:
+            raise UsageError("the argument 'into' is missing")
+        code = _text(request.args, "code")
+        arrived = self._agent.expect_copy(into)
+        try:
+            await self._agent.link(code, decide=_decide_copy, purpose=Purpose.COPY)
+            self._agent.handoffs.copy_must_begin(COPY_BEGINS_WITHIN)
+            return await self._with_progress(request, arrived)
+        finally:
+            arrived.cancel()
+
+    async def history(self, request: Request) -> Answer:
+        """Who was primary when, from the signed chain."""
+        record = self._agent.catalog.find(_text(request.args, "session"))
+        chain = chains.decode_chain(record.chain)
+        if request.args.get("verify"):
+            chains.verify_chain(chain)
+        return {
+            "session": record.id,
+            "title": record.title,
+            "verified": bool(request.args.get("verify")),
+            "history": [self._link_line(index, signed) for index, signed in enumerate(chain)],
+        }
+
+    async def recover(self, request: Request) -> Answer:
+        """What is in doubt, and a fresh attempt to resolve it."""
+        wish = _optional_text(request.args, "session")
+        records = [self._agent.catalog.find(wish)] if wish else self._agent.sessions()
+        frozen = [record for record in records if record.ownership.role is Role.FROZEN]
+        deadline = time.monotonic() + _number(request.args, "wait", 5.0)
+        while frozen and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+            frozen = [record for record in (self._agent.catalog.find(item.id) for item in frozen) if _is_frozen(record)]
+        return {"in_doubt": [self._doubt(record) for record in frozen], "resolved": not frozen}
+
+    async def events(self, request: Request) -> Answer:
+        """Everything that happens, until the client goes."""
+        queue: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue()
+        cancel = self._agent.subscribe(lambda name, fields: queue.put_nowait((name, dict(fields))))
+        try:
+            while True:
+                name, fields = await queue.get()
+                await request.event(name, **fields)
+        finally:
+            cancel()
+
+    # --- pieces -------------------------------------------------------------------------------------
+
+    async def _with_progress(self, request: Request, work: Awaitable[Report]) -> Answer:
+        """Pass on the events of one handoff while it runs; its report is the answer, or the error it stands for."""
+        queue: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue()
+        names = {
+            "progress",
+            "request",
+            "offered",
+            "outgoing",
+            "incoming",
+            "frozen",
+            "released",
+            "connected",
+            "not-in-place",
+        }
+        cancel = self._agent.subscribe(
+            lambda name, fields: queue.put_nowait((name, dict(fields))) if name in names else None
+        )
+        forwarding = asyncio.create_task(_forward(request, queue))
+        try:
+            report = await work
+            await asyncio.sleep(0)
+        finally:
+            cancel()
+            forwarding.cancel()
+            await asyncio.gather(forwarding, return_exceptions=True)
+        return report.as_json()
+
+    def _session(self, record: SessionRecord) -> dict[str, Any]:
+        bindings = self._agent.catalog.bindings(record.id)
+        own = record.ownership
+        return {
+            "session": record.id,
+            "title": record.title,
+            "role": own.role.value,
+            "epoch": own.epoch,
+            "primary": self._agent.name
+            if own.primary == self._agent.device
+            else self._agent.peer_book.name(own.primary),
+            "paths": [str(binding.path) for binding in bindings if binding.path is not None],
+            "root": _root_hex(record),
+            "parts": _parts(record),
+        }
+
+    def _doubt(self, record: SessionRecord) -> dict[str, Any]:
+        frozen = record.ownership.frozen
+        assert frozen is not None
+        peer = self._agent.peer_book.name(frozen.target)
+        return {
+            "session": record.id,
+            "title": record.title,
+            "target": peer,
+            "txn": frozen.txn,
+            "text": (
+                f"{record.title!r} was granted to {peer}, which has not answered; it is frozen here, nothing is lost,"
+                f" and it resolves by itself when {peer} is in reach"
+            ),
+        }
+
+    def _link_line(self, index: int, signed: SignedStatement) -> dict[str, Any]:
+        kind = Genesis if index == 0 else Grant if index % 2 else Accepted
+        return {"index": index, "statement": kind.__name__.lower(), **_described(signed, kind, self._named)}
+
+    def _named(self, device: DeviceId) -> str:
+        return self._agent.name if device == self._agent.device else self._agent.peer_book.name(device)
+
+
+async def _forward(request: Request, queue: asyncio.Queue[tuple[str, Mapping[str, Any]]]) -> None:
+    while True:
+        name, fields = await queue.get()
+        await request.event(name, **fields)
+
+
+def _described(
+    signed: SignedStatement, kind: type[Genesis | Grant | Accepted], named: Callable[[DeviceId], str]
+) -> dict[str, Any]:
+    if kind is Genesis:
+        return {"primary": named(read(signed, Genesis).primary), "epoch": FIRST_EPOCH}
+    if kind is Accepted:
+        accepted = read(signed, Accepted)
+        return {"primary": named(accepted.target), "epoch": accepted.epoch}
+    grant = read(signed, Grant)
+    return {"from": named(grant.source), "to": named(grant.target), "epoch": grant.epoch}
+
+
+def _decider(request: Request) -> Callable[[LinkResult], Awaitable[LinkKind | None]]:
+    wish = _optional_text(request.args, "kind")
+    if wish is not None and wish not in {kind.value for kind in LinkKind}:
+        raise UsageError(f"{wish!r} is no kind of link", advice="kinds are own and other")
+
+    async def decide(result: LinkResult) -> LinkKind | None:
+        await request.event("peer", name=result.peer_name, verification=result.verification)
+        if wish is not None:
+            return LinkKind(wish)
+        answer = await request.ask(
+            f"Is {result.peer_name} your own device?",
+            ["own", "other", "no"],
+            "own",
+        )
+        return None if answer == "no" else LinkKind(answer)
+
+    return decide
+
+
+async def _decide_copy(_result: LinkResult) -> LinkKind:
+    return LinkKind.OTHER
+
+
+def _is_frozen(record: SessionRecord) -> bool:
+    return record.ownership.role is Role.FROZEN
+
+
+def _root_hex(record: SessionRecord) -> str:
+    return digest(record.manifest).hex() if record.manifest else ""
+
+
+def _parts(record: SessionRecord) -> list[dict[str, Any]]:
+    if record.manifest is None:
+        return []
+    return [part_as_json(part) for part in decode_manifest(record.manifest).parts]
+
+
+def _text(args: Mapping[str, Any], key: str) -> str:
+    value = args.get(key)
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"the argument {key!r} is missing")
+    return value
+
+
+def _optional_text(args: Mapping[str, Any], key: str) -> str | None:
+    value = args.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"the argument {key!r} must be a text")
+    return value or None
+
+
+def _directory(args: Mapping[str, Any], key: str) -> Path | None:
+    value = _optional_text(args, key)
+    if value is None:
+        return None
+    place = real_place(value)
+    if place is None:
+        raise UsageError(f"the argument {key!r} is no path on this device")
+    return place
+
+
+def _texts(args: Mapping[str, Any], key: str) -> list[Path | str]:
+    value = args.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"the argument {key!r} must be a list of texts")
+    return list(value)
+
+
+def _types(args: Mapping[str, Any]) -> list[str]:
+    value = args.get("only") or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError("the argument 'only' must be a list of texts")
+    wrong = [item for item in value if item not in _TYPES]
+    if wrong:
+        raise UsageError(f"{wrong[0]!r} is no part type", advice=f"types are {', '.join(sorted(_TYPES))}")
+    return list(value)
+
+
+def _number(args: Mapping[str, Any], key: str, default: float) -> float:
+    value = args.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise UsageError(f"the argument {key!r} must be a number, not negative")
+    return float(value)

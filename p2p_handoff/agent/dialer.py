@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reaching linked devices: the ladder of ways, the sealed offer and answer, the open wire. Layer: agent.
+
+Specification: docs/specs/signaling.md §10, docs/specs/transport.md §2. The ladder: mDNS, last good address, shared
+relays, addresses given by hand. Every rung that answers is as good as another: who is reached is decided by keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2p_handoff.agent.relays import Relays
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.engines.base import Engine, EngineConnection, IceServer
+from p2p_handoff.errors import (
+    HandoffError,
+    RejectedError,
+    RemoteProtocolError,
+    TimedOutError,
+    TrustError,
+    UnreachableError,
+    VersionError,
+)
+from p2p_handoff.ids import DeviceId, Entropy, TxnId, new_txn_id
+from p2p_handoff.limits import ICE_DEADLINE
+from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS, Parameters
+from p2p_handoff.protocol.messages import Hello
+from p2p_handoff.security.exchange import (
+    ChannelKeys,
+    EphemeralOffer,
+    channel_keys,
+    respond,
+    transcript_hash,
+)
+from p2p_handoff.security.identity import Identity, PublicIdentity
+from p2p_handoff.security.offers import SdpAnswer, SdpOffer, SdpRefusal
+from p2p_handoff.security.sealing import Envelope, EnvelopeKind, SeenEnvelopes, open_envelope, seal
+from p2p_handoff.security.versions import common_version
+from p2p_handoff.store.store import Store
+from signaling.port import RelayPort
+
+log = logging.getLogger(__name__)
+
+ANSWER_DEADLINE = 5.0
+"""Seconds for the other device to answer an offer; it gathers candidates meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """What a dialer needs to know of the agent.
+
+    Args:
+        addresses: Relay URLs of a device as discovery sees them now, best first.
+        manual: Relay URLs given by hand.
+        hello: What this device says of itself.
+        versions: Protocol versions spoken.
+        opened: Called with every wire whose handshake is complete.
+    """
+
+    identity: Identity
+    store: Store
+    engine: Engine
+    relays: Callable[[], Relays]
+    addresses: Callable[[DeviceId], Sequence[str]]
+    manual: Sequence[str]
+    ice_servers: Sequence[IceServer]
+    hello: Callable[[DeviceId], Hello]
+    opened: Callable[[Wire], None]
+    entropy: Entropy
+    versions: tuple[int, ...] = PROTOCOL_VERSIONS
+
+
+class Dialer:
+    """Makes wires and keeps one per device."""
+
+    def __init__(self, dialling: Dialling) -> None:
+        self._d = dialling
+        self._wires: dict[DeviceId, Wire] = {}
+        self._dials: dict[DeviceId, asyncio.Task[Wire]] = {}
+        self._answers: dict[TxnId, asyncio.Future[Envelope]] = {}
+        self._seen = SeenEnvelopes()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def wires(self) -> Sequence[Wire]:
+        """All open wires."""
+        return [wire for wire in self._wires.values() if wire.is_open]
+
+    def wire(self, device: DeviceId) -> Wire | None:
+        """The open wire to a device, if there is one."""
+        wire = self._wires.get(device)
+        return wire if wire is not None and wire.is_open else None
+
+    async def connect(self, device: DeviceId) -> Wire:
+        """An open wire to a linked device.
+
+        Raises:
+            TrustError: It is not linked, or what answers is not it.
+            VersionError: No protocol version in common.
+            UnreachableError: Every rung of the ladder failed; the sentence names the last reason of each.
+        """
+        wire = self.wire(device)
+        if wire is not None:
+            return wire
+        dial = self._dials.get(device)
+        if dial is None:
+            dial = asyncio.create_task(self._dial(device), name=f"dial {device[:6]}")
+            self._dials[device] = dial
+            dial.add_done_callback(lambda done: self._dialled(device, done))
+        return await asyncio.shield(dial)
+
+    def envelope_arrived(self, port: RelayPort, sender: DeviceId, data: bytes) -> None:
+        """An envelope came through a relay."""
+        try:
+            envelope = open_envelope(self._d.identity, self._pinned, data)
+            self._seen.admit(envelope)
+        except HandoffError as error:
+            log.warning("an envelope handed in by %s: %s", sender[:6], error)
+            return
+        if envelope.kind is EnvelopeKind.OFFER:
+            self._spawn(self._answer(port, sender, envelope))
+            return
+        waiting = self._answers.get(envelope.txn)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(envelope)
+
+    def adopt(self, wire: Wire) -> None:
+        """Keep a new wire. Of two dialled crosswise both sides keep the one that the lower id dialled."""
+        if self._pinned(wire.peer) is None:
+            self._spawn(wire.close("the devices are not linked any more"))
+            return
+        known = self.wire(wire.peer)
+        if known is not None and known is not wire:
+            loser = self._loser(known, wire)
+            self._spawn(loser.close("another connection to the same device is kept"))
+            if loser is wire:
+                return
+        self._wires[wire.peer] = wire
+        self._d.opened(wire)
+
+    async def close(self) -> None:
+        """Close all wires and end all dials."""
+        for dial in self._dials.values():
+            dial.cancel()
+        await asyncio.gather(*self._dials.values(), return_exceptions=True)
+        await asyncio.gather(*(wire.close("the agent stops") for wire in self.wires()))
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def hang_up(self, device: DeviceId, reason: str) -> None:
+        """Close the wire to a device, if there is one."""
+        wire = self.wire(device)
+        if wire is not None:
+            await wire.close(reason)
+        self._seen.forget(device)
+
+    # --- dialling -----------------------------------------------------------------------------------
+
+    async def _dial(self, device: DeviceId) -> Wire:
+        public = self._pinned(device)
+        if public is None:
+            raise TrustError("the device is not linked with this one", advice="link them with 'handoff link'")
+        failures: list[str] = []
+        await self._d.relays().wait_shared(0.5)
+        for url, rung in self._ladder(device):
+            try:
+                async with rung as port:
+                    wire = await self._offer(port, public)
+            except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
+                failures.append(_reason(url, error))
+                continue
+            if url:
+                self._d.store.addresses.remember(device, url, at=time.time())
+            self.adopt(wire)
+            return self.wire(device) or wire
+        link = self._d.store.links.get(device)
+        name = link.name if link is not None else "the device"
+        reasons = ", ".join(failures) or "it is not on this network, and no relay knows it"
+        raise UnreachableError(
+            f"{name} cannot be reached ({reasons})",
+            advice="look there whether its agent runs and whether this device is still linked: handoff peers",
+        )
+
+    def _ladder(self, device: DeviceId) -> Iterator[tuple[str, contextlib.AbstractAsyncContextManager[RelayPort]]]:
+        """Ways that may lead to a device, best first; the URL is empty for a shared relay."""
+        relays = self._d.relays()
+        direct = dict.fromkeys((*self._d.addresses(device), *self._d.store.addresses.recent(device)))
+        for url in direct:
+            yield url, relays.visit(url)
+        for port in relays.shared():
+            yield "", _present_at(port, device)
+        for url in self._d.manual:
+            if url not in direct:
+                yield url, relays.visit(url)
+
+    async def _offer(self, port: RelayPort, public: PublicIdentity) -> Wire:
+        d = self._d
+        connection = d.engine.connection(d.ice_servers)
+        txn = new_txn_id(d.entropy)
+        try:
+            keys = EphemeralOffer.generate()
+            sdp = await connection.create_offer()
+            body = SdpOffer(sdp, d.engine.name, keys.public, d.versions).to_bytes()
+            envelope = seal(d.identity, public, txn, 0, EnvelopeKind.OFFER, body)
+            answer = await self._exchange(port, public.device, txn, envelope)
+            reply = _accepted_answer(answer)
+            common_version(d.versions, reply.versions)
+            transcript = transcript_hash(envelope, answer.raw)
+            channel = channel_keys(keys.finish(reply.ephemeral), transcript, dialler=True)
+            await connection.set_answer(reply.sdp)
+            return await self._open(connection, public, reply.fingerprint, channel, transcript, dialler=True)
+        except BaseException:
+            await connection.close()
+            raise
+
+    async def _exchange(self, port: RelayPort, device: DeviceId, txn: TxnId, envelope: bytes) -> Envelope:
+        future: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
+        self._answers[txn] = future
+        try:
+            await port.send(device, envelope)
+            async with asyncio.timeout(ANSWER_DEADLINE):
+                answer = await future
+        except TimeoutError:
+            raise TimedOutError("it does not answer") from None
+        finally:
+            del self._answers[txn]
+        if answer.sender != device:
+            raise TrustError("another device answered")
+        return answer
+
+    # --- answering ----------------------------------------------------------------------------------
+
+    async def _answer(self, port: RelayPort, sender: DeviceId, envelope: Envelope) -> None:
+        d = self._d
+        public = self._pinned(envelope.sender)
+        assert public is not None
+        connection = d.engine.connection(d.ice_servers)
+        try:
+            offer = SdpOffer.from_bytes(envelope.body)
+            common_version(d.versions, offer.versions)
+            sdp = await connection.create_answer(offer.sdp)
+            ephemeral, secrets = respond(offer.ephemeral)
+            body = SdpAnswer(sdp, d.engine.name, ephemeral, d.versions).to_bytes()
+            reply = seal(d.identity, public, envelope.txn, 0, EnvelopeKind.ANSWER, body)
+            transcript = transcript_hash(envelope.raw, reply)
+            keys = channel_keys(secrets, transcript, dialler=False)
+            await port.send(sender, reply)
+            wire = await self._open(connection, public, offer.fingerprint, keys, transcript, dialler=False)
+        except VersionError as error:
+            await connection.close()
+            await self._refuse(port, sender, public, envelope.txn, error)
+        except HandoffError as error:
+            log.warning("a dial by %s failed: %s", envelope.sender[:6], error)
+            await connection.close()
+        except BaseException:
+            await connection.close()
+            raise
+        else:
+            self.adopt(wire)
+
+    async def _refuse(
+        self, port: RelayPort, sender: DeviceId, public: PublicIdentity, txn: TxnId, error: VersionError
+    ) -> None:
+        log.warning("a dial by %s was refused: %s", public.device[:6], error)
+        body = SdpRefusal("version", error.what[:200]).to_bytes()
+        with contextlib.suppress(HandoffError):
+            await port.send(sender, seal(self._d.identity, public, txn, 0, EnvelopeKind.REFUSAL, body))
+
+    # --- both ---------------------------------------------------------------------------------------
+
+    async def _open(
+        self,
+        connection: EngineConnection,
+        public: PublicIdentity,
+        fingerprint: bytes,
+        keys: ChannelKeys,
+        transcript: bytes,
+        *,
+        dialler: bool,
+    ) -> Wire:
+        try:
+            async with asyncio.timeout(ICE_DEADLINE + 1):
+                await connection.wait_open()
+        except TimeoutError:
+            raise TimedOutError("the connection could not be opened in time") from None
+        if connection.remote_fingerprint() != fingerprint:
+            raise TrustError("the certificate of the connection is not the one in the sealed offer")
+        parameters = Parameters(
+            identity=self._d.identity,
+            peer=public,
+            keys=keys,
+            transcript=transcript,
+            dialler=dialler,
+            hello=self._d.hello(public.device),
+            max_message=connection.max_message_size,
+        )
+        wire = Wire(connection, parameters, public.device, self._d.engine.name)
+        await wire.open()
+        return wire
+
+    def _pinned(self, device: DeviceId) -> PublicIdentity | None:
+        link = self._d.store.links.get(device)
+        return None if link is None else PublicIdentity.from_bytes(link.public)
+
+    def _loser(self, known: Wire, fresh: Wire) -> Wire:
+        if known.dialler == fresh.dialler:
+            return known  # The same side dialled again: it has lost the older one.
+        i_am_lower = self._d.identity.device < fresh.peer
+        return known if fresh.dialler is i_am_lower else fresh
+
+    def _dialled(self, device: DeviceId, done: asyncio.Task[Wire]) -> None:
+        self._dials.pop(device, None)
+        if not done.cancelled():
+            done.exception()  # Whoever awaited it has it; nobody may be left.
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@contextlib.asynccontextmanager
+async def _present_at(port: RelayPort, device: DeviceId) -> AsyncIterator[RelayPort]:
+    if device not in await port.presence([device]):
+        raise UnreachableError("the device is not connected to it")
+    yield port
+
+
+def _reason(url: str, error: HandoffError) -> str:
+    """Why a rung of the ladder failed, for people."""
+    place = url.removeprefix("ws://").removesuffix("/v1") or "the shared relay"
+    return error.what if place in error.what else f"{place}: {error.what}"
+
+
+def _accepted_answer(envelope: Envelope) -> SdpAnswer:
+    if envelope.kind is EnvelopeKind.ANSWER:
+        return SdpAnswer.from_bytes(envelope.body)
+    if envelope.kind is not EnvelopeKind.REFUSAL:
+        raise RemoteProtocolError("an offer was answered by another offer")
+    refusal = SdpRefusal.from_bytes(envelope.body)
+    if refusal.reason == "version":
+        raise VersionError(f"the other device refused: {refusal.text}", advice="update the older of the two")
+    raise RejectedError(f"the other device refused: {refusal.text}", reason=refusal.reason)

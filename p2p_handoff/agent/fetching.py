@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The target's side of a transfer: what is missing is asked for, verified and staged. Layer: agent.
+
+Specification: docs/specs/handoff-v2.md §4. The target pulls: it names objects by digest, at most WINDOW bytes at a
+time, and gives the sender credit only after an object is on its way to disk. What is staged is never asked for again,
+on this connection or on a later one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from p2p_handoff.adapters.base import Staging, Want
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.agent.work import in_thread
+from p2p_handoff.content.compression import unpack
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.errors import RemoteProtocolError, UnreachableError
+from p2p_handoff.ids import PartId, TxnId
+from p2p_handoff.limits import MIB
+from p2p_handoff.protocol.messages import Gone
+from p2p_handoff.protocol.messages import Want as WantMessage
+from p2p_handoff.protocol.records import ObjectRecord
+
+_WINDOW_BYTES = 16 * MIB
+"""Uncompressed bytes asked for and not staged yet."""
+_WINDOW_OBJECTS = 8192
+_BATCH = 512
+"""Objects named in one Want, or staged in one go."""
+
+
+@dataclass(slots=True)
+class FetchProgress:
+    """What one transfer has received so far."""
+
+    received_bytes: int = 0
+    """Stream bytes on the bulk channel."""
+    content_bytes: int = 0
+    """Uncompressed bytes staged."""
+    remaining: int = 0
+    """Uncompressed bytes still missing, as far as known."""
+    objects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartGoal:
+    """One part to fetch."""
+
+    part: PartId
+    staging: Staging
+    root: Digest
+    root_size: int
+
+
+class Fetcher:
+    """Fetches parts of one txn over whatever wire is current.
+
+    Args:
+        txn: The handoff.
+        progressed: Called after each batch that was staged.
+    """
+
+    def __init__(self, txn: TxnId, progressed: Callable[[], None]) -> None:
+        self.progress = FetchProgress()
+        self._txn = txn
+        self._progressed = progressed
+        self._arrived: asyncio.Queue[tuple[Wire, ObjectRecord] | Gone | UnreachableError] = asyncio.Queue()
+        self._asked: dict[Digest, int] = {}
+        self._outstanding = 0
+        self._backlog: deque[Want] = deque()
+        self._backlog_bytes = 0
+        self._gone = False
+        self._closed = False
+
+    def object_received(self, wire: Wire, record: ObjectRecord) -> None:
+        """An object of this txn arrived."""
+        if self._closed:
+            wire.consumed(record.wire_bytes)
+        else:
+            self._arrived.put_nowait((wire, record))
+
+    def gone_received(self, message: Gone) -> None:
+        """Some wanted objects changed at the source."""
+        self._arrived.put_nowait(message)
+
+    def wire_lost(self, error: str) -> None:
+        """The wire broke: ends a running ``fetch`` with UnreachableError."""
+        self._arrived.put_nowait(UnreachableError(error))
+
+    async def fetch(self, wire: Wire, goals: Sequence[PartGoal]) -> bool:
+        """Fetch everything under the goals' roots.
+
+        Returns:
+            True when all is here; False when some objects changed at the source and another round is needed.
+
+        Raises:
+            UnreachableError: The wire broke; call again with the next one.
+            IntegrityError, PathError, StorageError: From the adapter, and the transfer cannot go on.
+            RemoteProtocolError: The source sent what was not asked for.
+        """
+        self._reset()
+        complete = True
+        for goal in goals:
+            complete = await self._fetch_part(wire, goal) and complete
+        return complete
+
+    def close(self) -> None:
+        """Nothing is fetched any more: what still arrives is dropped, and its sender gets the credit back."""
+        self._closed = True
+        self._reset()
+
+    def _reset(self) -> None:
+        while not self._arrived.empty():
+            item = self._arrived.get_nowait()
+            if isinstance(item, tuple):
+                # The wire outlives the transfer: credit that did not return would be missing for ever.
+                item[0].consumed(item[1].wire_bytes)
+        self._asked.clear()
+        self._backlog.clear()
+        self._outstanding = self._backlog_bytes = 0
+
+    async def _fetch_part(self, wire: Wire, goal: PartGoal) -> bool:
+        self._gone = False
+        self._add(await in_thread(goal.staging.begin, goal.root, goal.root_size))
+        await self._ask(wire, goal.part)
+        while self._asked:
+            for records in await self._next_batch(wire):
+                try:
+                    self._add(await in_thread(self._stage, goal.staging, records))
+                    await self._ask(wire, goal.part)
+                finally:
+                    wire.consumed(sum(record.wire_bytes for record in records))
+                self._progressed()
+        return goal.staging.complete and not self._gone
+
+    def _add(self, wants: Sequence[Want]) -> None:
+        for want in wants:
+            self._backlog.append(want)
+            self._backlog_bytes += want.size
+        self.progress.remaining = self._backlog_bytes + self._outstanding
+
+    async def _ask(self, wire: Wire, part: PartId) -> None:
+        # Enough is under way: asking for a few objects at a time would cost a message and a disk read each.
+        if self._outstanding > _WINDOW_BYTES // 2 or len(self._asked) > _WINDOW_OBJECTS // 2:
+            return
+        while self._backlog and self._outstanding < _WINDOW_BYTES and len(self._asked) < _WINDOW_OBJECTS:
+            names: list[bytes] = []
+            while self._backlog and len(names) < _BATCH and self._outstanding < _WINDOW_BYTES:
+                want = self._backlog.popleft()
+                self._backlog_bytes -= want.size
+                if want.digest in self._asked:
+                    continue
+                self._asked[want.digest] = want.size
+                self._outstanding += want.size
+                names.append(want.digest)
+            if names:
+                remaining = self._backlog_bytes + self._outstanding
+                wire.send(WantMessage(self._txn, part, tuple(names), remaining))
+                await asyncio.sleep(0)  # A window of small objects is 16 messages, 25 ms of encoding.
+
+    async def _next_batch(self, wire: Wire) -> list[list[ObjectRecord]]:
+        records: list[ObjectRecord] = []
+        item = await self._arrived.get()
+        while True:
+            if isinstance(item, UnreachableError):
+                raise item
+            if isinstance(item, Gone):
+                self._forget(item)
+            elif item[0] is wire:
+                records.append(item[1])
+            if self._arrived.empty() or len(records) >= _BATCH:
+                return [records] if records else []
+            item = self._arrived.get_nowait()
+
+    def _forget(self, message: Gone) -> None:
+        for name in message.digests:
+            self._outstanding -= self._asked.pop(Digest(name), 0)
+        self._gone = True
+
+    def _stage(self, staging: Staging, records: Sequence[ObjectRecord]) -> list[Want]:
+        wants: list[Want] = []
+        for record in records:
+            size = self._asked.pop(record.digest, None)
+            if size is None:
+                raise RemoteProtocolError("the other device sent an object that was not asked for")
+            data = unpack(record.encoding, record.payload, size)
+            wants.extend(staging.put(record.digest, data))
+            self._outstanding -= size
+            self.progress.received_bytes += record.wire_bytes
+            self.progress.content_bytes += len(data)
+            self.progress.objects += 1
+        self.progress.remaining = self._backlog_bytes + self._outstanding
+        return wants

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follows the real things behind sessions while they change. Layer: agent. Specification: docs/specs/adapters.md §1.
+
+After a change a picture is taken in the background: a conversation's new lines are in its document before anybody
+asks, and a handoff finds almost nothing left to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.events import Events
+from p2p_handoff.errors import HandoffError
+from p2p_handoff.ids import SessionId
+from p2p_handoff.session.ownership import Role
+from p2p_handoff.store.store import Store
+
+log = logging.getLogger(__name__)
+
+QUIET_SECONDS = 0.5
+"""A change is looked at when nothing more changed for so long …"""
+LONGEST_WAIT = 5.0
+"""… or when it is so old."""
+
+
+class Follower:
+    """Watches the parts of all sessions of which this device is primary.
+
+    Args:
+        store: Knows the sessions.
+        catalog: Opens and pictures them.
+        events: Told ``followed`` once a session's watchers listen, ``changed`` after a picture that differs.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog, events: Events) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._events = events
+        self._watched: dict[SessionId, _Watch] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._cancel = events.subscribe(self._session_changed)
+
+    def refresh(self) -> None:
+        """Watch what should be watched now, and nothing else."""
+        wanted = {
+            record.id
+            for record in self._store.sessions.all()
+            if record.ownership.role is Role.PRIMARY and not record.stopped
+        }
+        for session in [session for session in self._watched if session not in wanted]:
+            self._end(self._watched.pop(session))
+        for session in wanted - self._watched.keys():
+            self._watched[session] = _Watch(session, self._catalog, self._events)
+
+    async def close(self) -> None:
+        """Watch nothing any more."""
+        self._cancel()
+        watches, self._watched = list(self._watched.values()), {}
+        for watch in watches:
+            self._end(watch)
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _end(self, watch: _Watch) -> None:
+        """Stop a watch and remember it until its threads are gone: they must not outlive the loop that they wake."""
+        watch.stop()
+        self._ending.add(watch.task)
+        watch.task.add_done_callback(self._ending.discard)
+
+    def _session_changed(self, name: str, _fields: object) -> None:
+        if name in ("session-started", "session-stopped", "handoff", "released"):
+            self.refresh()
+
+
+class _Watch:
+    """One session's watchers and the task that takes pictures."""
+
+    def __init__(self, session: SessionId, catalog: Catalog, events: Events) -> None:
+        self._session = session
+        self._catalog = catalog
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._stops: list[Callable[[], None]] = []
+        self.task = self._loop.create_task(self._run(), name=f"follow {session[:6]}")
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self.task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self._begin()
+            self._events.emit("followed", session=self._session)
+            root: object = None
+            while True:
+                await self._changed.wait()
+                await self._calm_down()
+                root = await self._look(root)
+        except HandoffError as error:
+            # A part that is gone is not followed; the next handoff says so in words.
+            log.info("session %s is not followed: %s", self._session[:6], error)
+        finally:
+            for stop in self._stops:
+                await asyncio.shield(asyncio.to_thread(stop))
+
+    async def _begin(self) -> None:
+        for binding in self._catalog.bindings(self._session):
+            if binding.path is not None and binding.held_by is None:
+                part = await asyncio.to_thread(self._catalog.open_part, binding)
+                starting = asyncio.ensure_future(asyncio.to_thread(part.watch, self._notice))
+                try:
+                    self._stops.append(await asyncio.shield(starting))
+                except asyncio.CancelledError:
+                    # A watcher that is being made cannot be recalled; it is stopped once it is there.
+                    self._stops.append(await starting)
+                    raise
+
+    def _notice(self) -> None:
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def _calm_down(self) -> None:
+        deadline = self._loop.time() + LONGEST_WAIT
+        while self._changed.is_set() and self._loop.time() < deadline:
+            self._changed.clear()
+            await asyncio.sleep(QUIET_SECONDS)
+        self._changed.clear()
+
+    async def _look(self, before: object) -> object:
+        picture = await asyncio.to_thread(self._catalog.picture, self._session)
+        root = tuple(part.root for part in picture.manifest.parts)
+        if root != before:
+            items = sum(part.items for part in picture.manifest.parts)
+            self._events.emit("changed", session=self._session, title=picture.manifest.title, items=items)
+        return root

@@ -1,0 +1,557 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The target's shell: carries out what protocol.target decides. Layer: agent.
+
+Specification: docs/specs/handoff-v2.md §7. One task per handoff takes events from one queue, in order. Long work
+(fetching, sealing, putting in place) runs in a task of its own and comes back as an event, so that a Query is
+answered while content still streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from p2p_handoff.adapters.base import Placement
+from p2p_handoff.agent import resume
+from p2p_handoff.agent.arrivals import Arrivals
+from p2p_handoff.agent.fetching import Fetcher, PartGoal
+from p2p_handoff.agent.report import Report, outcome_error
+from p2p_handoff.agent.requests import Answer, Refusal, part_as_json
+from p2p_handoff.agent.retry import delays
+from p2p_handoff.agent.services import Services
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.agent.work import Finding, Work, in_thread
+from p2p_handoff.content.digests import Digest, digest
+from p2p_handoff.errors import (
+    HandoffError,
+    PathError,
+    RemoteProtocolError,
+    StorageError,
+    TrustError,
+    UnreachableError,
+    UsageError,
+)
+from p2p_handoff.ids import TxnId
+from p2p_handoff.limits import OFFER_LIFETIME
+from p2p_handoff.protocol import agreement
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol import target as tgt
+from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.protocol.outcome import Outcome, Result
+from p2p_handoff.protocol.records import ObjectRecord
+from p2p_handoff.protocol.target import Target, TargetEffect, TargetEvent, TargetState
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session.manifest import Manifest, Part, encode_manifest, root_of
+from p2p_handoff.session.signed import SignedStatement, decode_signed, encode_signed, read
+from p2p_handoff.session.statements import NONCE_BYTES, Grant, RefusalReason
+from p2p_handoff.store.records import Acceptance
+
+log = logging.getLogger(__name__)
+
+ABANDON_AFTER = OFFER_LIFETIME
+"""Seconds a source may stay away before a grant; what it sent is forgotten then."""
+STORE_AGAIN_AFTER = 2.0
+"""Seconds until a refusal that could not be stored is tried again."""
+_PROGRESS_INTERVAL = 0.2
+
+_REJECTIONS: dict[type[HandoffError], RejectReason] = {
+    StorageError: RejectReason.NO_SPACE,
+    PathError: RejectReason.UNSUPPORTED,
+    UsageError: RejectReason.UNSUPPORTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an Init said, checked by the caller."""
+
+    init: msg.Init
+    chain: chains.Chain
+    """Verified; empty for a copy."""
+
+
+class Incoming:
+    """One incoming handoff.
+
+    Args:
+        services: The agent's parts.
+        offer: The checked Init.
+        consent: Asks whoever must be asked, given the offered parts; rules for own devices are in there.
+    """
+
+    def __init__(
+        self, services: Services, offer: Offer, consent: Callable[[Manifest, tuple[Part, ...], int], Awaitable[Answer]]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        init = offer.init
+        self.offer = offer
+        self.machine = Target(init.txn, init.session, init.source, init.mode)
+        self.report: asyncio.Future[Report] = loop.create_future()
+        self._services = services
+        self._consent = consent
+        self._loop = loop
+        self._events: asyncio.Queue[TargetEvent | msg.Grant | Finding[TargetEvent]] = asyncio.Queue()
+        self._fetcher = Fetcher(init.txn, self._progressed)
+        self._arrivals = Arrivals(services.catalog, init.mode, init.txn, services.settings.receive_dir)
+        self._wire: Wire | None = None
+        self._replaced: weakref.WeakSet[Wire] = weakref.WeakSet()
+        self._work = Work[TargetEvent](self._events.put_nowait)
+        self._asking = Work[TargetEvent](lambda finding: self._events.put_nowait(finding.event))
+        self._away: asyncio.TimerHandle | None = None
+        self._nonce = b""
+        self._grant: SignedStatement | None = None
+        self._request: msg.Request | None = None
+        self._agreed: Manifest | None = None
+        """As it was offered."""
+        self._manifest: Manifest | None = None
+        """As it was last heard of."""
+        self._placements: list[Placement] = []
+        self._resumed: list[str] = []
+        self._started = loop.time()
+        self._granted_at = 0.0
+        self._pause = 0.0
+        self._path = "unknown"
+        self._engine = ""
+        self._told_at = 0.0
+
+    @property
+    def txn(self) -> TxnId:
+        """The handoff's id."""
+        return self.machine.txn
+
+    @property
+    def is_over(self) -> bool:
+        """True once nothing more will arrive under this txn."""
+        return self.report.done() or self.machine.state in (TargetState.REFUSED, TargetState.ENDED)
+
+    @property
+    def undecided(self) -> bool:
+        """True while nothing durable depends on this handoff."""
+        return self.machine.state in (
+            TargetState.NEW,
+            TargetState.REVIEWING,
+            TargetState.COPYING,
+            TargetState.READY,
+        )
+
+    # --- from outside -------------------------------------------------------------------------------
+
+    def deliver(self, wire: Wire, message: msg.Message) -> None:
+        """A message of this txn arrived."""
+        self.attach(wire)
+        match message:
+            case msg.Gone():
+                self._fetcher.gone_received(message)
+            case msg.Request():
+                self._request = self._request or message
+                self._events.put_nowait(message)
+            case msg.Grant() | msg.Round() | msg.Finish() | msg.Query() | msg.Cancel():
+                self._events.put_nowait(message)
+
+    def object_received(self, wire: Wire, record: ObjectRecord) -> None:
+        """An object of this txn arrived."""
+        self._fetcher.object_received(wire, record)
+
+    def wire_lost(self, wire: Wire) -> None:
+        """A wire to the source closed."""
+        if wire is not self._wire:
+            return
+        self._wire = None
+        self._fetcher.wire_lost("the connection broke")
+        self._cancel_timer()
+        if self.is_over:
+            return
+        self._away = self._loop.call_later(ABANDON_AFTER, self._events.put_nowait, tgt.Abandoned())
+
+    def abandon(self) -> None:
+        """The source began anew under another txn."""
+        self._events.put_nowait(tgt.Abandoned())
+
+    def cancel(self, text: str) -> None:
+        """The user of this side gives up."""
+        self._events.put_nowait(tgt.TargetCancelAsked(text))
+
+    async def run(self) -> None:
+        """Carry the handoff through, and answer for it after its report until cancelled."""
+        try:
+            while True:
+                await self._take(await self._events.get())
+        finally:
+            self._finish(Outcome(Result.FAILED, RejectReason.FAILED, "the agent stopped or failed; see its log"))
+            self._cancel_timer()
+            await self._asking.stop()
+            await self._work.stop()
+            self._fetcher.close()
+
+    def attach(self, wire: Wire) -> None:
+        """The source is reached by this wire from now on; one that another took the place of is not gone back to."""
+        if wire is self._wire or wire in self._replaced:
+            return
+        if self._wire is not None:
+            self._replaced.add(self._wire)
+        self._wire = wire
+        self._engine = wire.engine_name
+        self._cancel_timer()
+
+    def _cancel_timer(self) -> None:
+        if self._away is not None:
+            self._away.cancel()
+            self._away = None
+
+    # --- the loop -----------------------------------------------------------------------------------
+
+    async def _take(self, item: TargetEvent | msg.Grant | Finding[TargetEvent]) -> None:
+        event = self._event_of(item)
+        if event is None:
+            return
+        before = self.machine
+        try:
+            self.machine, effects = tgt.step(before, event)
+        except RemoteProtocolError as error:
+            log.warning("handoff %s: %s", self.txn[:6], error)
+            return
+        log.debug("handoff %s: %s + %s", self.txn[:6], before.state.value, type(event).__name__)
+        for effect in effects:
+            try:
+                await self._EFFECTS[type(effect)](self, effect)
+            except UnreachableError:
+                log.debug("handoff %s: %s met a broken wire", self.txn[:6], type(effect).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the source must get an answer
+                self._went_wrong(before, event, effect, error)
+                return
+
+    def _event_of(self, item: TargetEvent | msg.Grant | Finding[TargetEvent]) -> TargetEvent | None:
+        match item:
+            case msg.Grant():
+                return self._judge(item)
+            case Finding():
+                return item.event if self._work.is_current(item) else None
+            case _:
+                return item
+
+    def _went_wrong(self, before: Target, event: TargetEvent, effect: TargetEffect, error: Exception) -> None:
+        """An effect failed: what was not stored has not happened, and is not said."""
+        typed = isinstance(error, HandoffError)
+        log.error("handoff %s, %s: %s", self.txn[:6], type(effect).__name__, error, exc_info=None if typed else error)
+        reason, text = _explained(error)
+        match effect:
+            case tgt.StoreAccepted():
+                self.machine = before
+                self._events.put_nowait(tgt.SealFailed(reason, text))
+            case tgt.StoreRefused():
+                # The source waits for it, frozen: tried again until the disk takes it.
+                self.machine = before
+                self._loop.call_later(STORE_AGAIN_AFTER, self._events.put_nowait, event)
+            case tgt.TargetEnded():
+                pass
+            case _:
+                self._events.put_nowait(tgt.TargetCancelAsked(text))
+
+    def _judge(self, message: msg.Grant) -> TargetEvent | None:
+        """Verify a grant; None for one that is not the source's at all."""
+        try:
+            signed = decode_signed(message.statement)
+            grant = chains.check_grant(chains.verify_chain(self.offer.chain), signed)
+        except (TrustError, RemoteProtocolError) as error:
+            log.warning("handoff %s: a grant that does not verify: %s", self.txn[:6], error)
+            return None
+        if grant.txn != self.txn or grant.target != self._services.identity.device:
+            return None
+        why_not = self._why_unusable(grant, message)
+        if why_not:
+            return tgt.GrantUnusable(why_not)
+        if self.machine.state not in (TargetState.ACCEPTED, TargetState.RESUMED):
+            self._grant = signed
+            self._granted_at = self._granted_at or self._loop.time()
+        return tgt.GrantVerified(message.manifest)
+
+    def _why_unusable(self, grant: Grant, message: msg.Grant) -> str:
+        if not self._nonce or not hmac.compare_digest(grant.nonce, self._nonce):
+            return "this device does not remember the handoff any more"
+        if grant.root != digest(message.manifest) or frozenset(grant.parts) != frozenset(self.machine.parts):
+            return "the grant does not fit what was agreed"
+        try:
+            self._later_manifest(message.manifest)
+        except RemoteProtocolError as error:
+            return error.what
+        return ""
+
+    def _later_manifest(self, data: bytes) -> Manifest:
+        assert self._agreed is not None
+        return agreement.check_later(data, self._agreed, self.machine.parts)
+
+    async def _outcome_of(
+        self, work: Awaitable[TargetEvent], failed: Callable[[RejectReason, str], TargetEvent]
+    ) -> TargetEvent | None:
+        """What work led to; None when the connection broke: the source comes back and says the same again."""
+        try:
+            return await work
+        except UnreachableError:
+            return None
+        except HandoffError as error:
+            return failed(*_explained(error))
+
+    def _send(self, message: msg.Message) -> None:
+        if self._wire is None:
+            raise UnreachableError("no connection to the other device")
+        self._wire.send(message)
+
+    # --- effects ------------------------------------------------------------------------------------
+
+    async def _ask_user(self, _effect: tgt.AskUser) -> None:
+        self._asking.start(
+            lambda: self._outcome_of(self._ask(), tgt.UserRejected),
+            f"ask {self.txn[:6]}",
+            lambda text: tgt.UserRejected(RejectReason.FAILED, text),
+        )
+
+    async def _ask(self) -> TargetEvent:
+        assert self._request is not None
+        manifest, parts = agreement.check_offer(self._request, self.machine.session)
+        self._agreed = self._manifest = manifest
+        self._services.events.emit(
+            "offer",
+            txn=self.txn,
+            session=manifest.session,
+            title=manifest.title,
+            peer=self._services.peer_name(self.machine.source),
+            parts=[part_as_json(part) for part in parts],
+        )
+        answer = await self._consent(manifest, parts, self._request.expires_in)
+        if isinstance(answer, Refusal):
+            return tgt.UserRejected(answer.reason, answer.text)
+        chosen = tuple(part for part in parts if not answer.types or part.type.value in answer.types)
+        if not chosen:
+            return tgt.UserRejected(RejectReason.NOTHING_CHOSEN, "no offered part is of a chosen type")
+        await in_thread(self._arrivals.prepare, manifest, chosen, answer.into)
+        return tgt.UserAccepted(tuple(part.id for part in chosen))
+
+    async def _send_accept(self, effect: tgt.SendAccept) -> None:
+        self._send(msg.Accept(self.txn, effect.parts))
+
+    async def _send_reject(self, effect: tgt.SendReject) -> None:
+        self._send(msg.Reject(self.txn, effect.reason, effect.text[:500]))
+
+    async def _fetch_round(self, effect: tgt.FetchRound) -> None:
+        self._work.start(
+            lambda: self._outcome_of(self._fetch(effect), tgt.FetchFailed),
+            f"fetch {self.txn[:6]}",
+            lambda text: tgt.FetchFailed(RejectReason.FAILED, text),
+        )
+
+    async def _fetch(self, effect: tgt.FetchRound) -> TargetEvent:
+        return tgt.Fetched(effect.number, await self._fetch_all(self._later_manifest(effect.manifest)))
+
+    async def _fetch_all(self, manifest: Manifest) -> bool:
+        if self._wire is None:
+            raise UnreachableError("no connection to the other device")
+        self._path = await self._wire.path_kind()
+        goals = self._goals(manifest)
+        for goal in goals:
+            self._arrivals.unseal(goal.part)
+        complete = await self._fetcher.fetch(self._wire, goals)
+        if complete:
+            # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
+            await in_thread(self._arrivals.seal, {goal.part: goal.root for goal in goals})
+        return complete
+
+    def _goals(self, manifest: Manifest) -> list[PartGoal]:
+        """The accepted parts that are not here as of this manifest."""
+        accepted = frozenset(self.machine.parts)
+        goals = [
+            PartGoal(part.id, self._arrivals.staging(part.id), part.root, part.root_size)
+            for part in manifest.parts
+            if part.id in accepted and not self._arrivals.is_sealed(part.id, part.root)
+        ]
+        # Small and readable parts first: a conversation is there while files still stream.
+        types = {part.id: part.type.value for part in manifest.parts}
+        return sorted(goals, key=lambda goal: types[goal.part] == "files")
+
+    async def _send_ready(self, effect: tgt.SendReady) -> None:
+        self._nonce = self._services.entropy(NONCE_BYTES)
+        self._send(msg.Ready(self.txn, effect.number, effect.complete, self._nonce))
+
+    async def _seal_granted(self, effect: tgt.SealGranted) -> None:
+        self._work.start(
+            lambda: self._outcome_of(self._seal(effect.manifest), tgt.SealFailed),
+            f"seal {self.txn[:6]}",
+            lambda text: tgt.SealFailed(RejectReason.FAILED, text),
+        )
+
+    async def _seal(self, data: bytes) -> TargetEvent:
+        self._manifest = self._later_manifest(data)
+        if await self._fetch_all(self._manifest):
+            return tgt.Sealed()
+        return tgt.SealFailed(RejectReason.FAILED, "something changed at the source after it was frozen")
+
+    async def _store_accepted(self, _effect: tgt.StoreAccepted) -> None:
+        assert self._grant is not None
+        assert self._manifest is not None
+        services = self._services
+        signed = chains.accept(services.identity, self._grant)
+        grant = read(self._grant, Grant)
+        acceptance = Acceptance(
+            title=self._manifest.title,
+            created_at=time.time(),
+            manifest=_granted_bytes(self._manifest, grant.root),
+            chain=(*self.offer.chain, self._grant, signed),
+            nonce=self._nonce,
+            bindings=self._arrivals.bindings(self._manifest, self.machine.parts, self.machine.source),
+            commits=self._arrivals.commits(),
+        )
+        await asyncio.to_thread(services.store.incoming.accept, acceptance)
+
+    async def _store_refused(self, effect: tgt.StoreRefused) -> None:
+        log.info("handoff %s refused: %s", self.txn[:6], effect.text)
+        store_refusal(self._services, self.machine, RefusalReason.CANCELLED)
+
+    async def _send_decision(self, _effect: tgt.SendDecision) -> None:
+        self._send(decision_message(self._services, self.txn))
+
+    async def _commit(self, _effect: tgt.Commit) -> None:
+        self._work.start(self._put_in_place, f"commit {self.txn[:6]}", lambda _text: None)
+
+    async def _put_in_place(self) -> TargetEvent:
+        for delay in delays(self._services.entropy):
+            try:
+                self._placements = await self._arrivals.commit(self._services.store)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever it is, the session is this device's already
+                # What is staged stays until it can be put in place.
+                log.error("handoff %s is not in place yet: %s", self.txn[:6], error)
+                self._services.events.emit("not-in-place", txn=self.txn, text=_explained(error)[1])
+                await asyncio.sleep(delay)
+        self._services.catalog.forget_open(self.machine.session)
+        self._pause = self._loop.time() - self._granted_at if self._granted_at else 0.0
+        for arrival, placement in zip(self._arrivals.all(), self._placements, strict=True):
+            detail = await resume.run(self._services.settings.resume, arrival.part.kind, placement.path)
+            self._resumed.extend([detail] if detail else [])
+        return tgt.Committed()
+
+    async def _send_resumed(self, _effect: tgt.SendResumed) -> None:
+        assert self._manifest is not None
+        root = root_of(self._manifest)
+        received = self._fetcher.progress.received_bytes
+        self._send(msg.Resumed(self.txn, root, received, "; ".join(self._resumed)[:500]))
+
+    async def _abandon(self, _effect: tgt.AbandonStaging) -> None:
+        self._nonce = b""
+        await self._asking.stop()
+        await self._work.stop()
+        self._fetcher.close()
+        try:
+            await in_thread(self._arrivals.abandon)
+        except HandoffError as error:
+            # What cannot be removed changes nothing about how the handoff ends.
+            log.warning("handoff %s leaves something behind: %s", self.txn[:6], error)
+
+    async def _send_cancel(self, effect: tgt.TargetSendCancel) -> None:
+        self._send(msg.Cancel(self.txn, effect.reason, effect.text[:500]))
+
+    async def _ended(self, effect: tgt.TargetEnded) -> None:
+        await self._asking.stop()
+        self._finish(effect.outcome)
+
+    _EFFECTS: ClassVar[dict[type[TargetEffect], Callable[[Incoming, Any], Awaitable[None]]]] = {
+        tgt.AskUser: _ask_user,
+        tgt.SendAccept: _send_accept,
+        tgt.SendReject: _send_reject,
+        tgt.FetchRound: _fetch_round,
+        tgt.SendReady: _send_ready,
+        tgt.SealGranted: _seal_granted,
+        tgt.StoreAccepted: _store_accepted,
+        tgt.StoreRefused: _store_refused,
+        tgt.SendDecision: _send_decision,
+        tgt.Commit: _commit,
+        tgt.SendResumed: _send_resumed,
+        tgt.AbandonStaging: _abandon,
+        tgt.TargetSendCancel: _send_cancel,
+        tgt.TargetEnded: _ended,
+    }
+
+    # --- reporting ----------------------------------------------------------------------------------
+
+    def _progressed(self) -> None:
+        now = self._loop.time()
+        if now - self._told_at < _PROGRESS_INTERVAL:
+            return
+        self._told_at = now
+        progress = self._fetcher.progress
+        self._services.events.emit(
+            "progress",
+            txn=self.txn,
+            session=self.machine.session,
+            phase=self.machine.state.value,
+            round=self.machine.round,
+            bytes=progress.content_bytes,
+            remaining=progress.remaining,
+            received_bytes=progress.received_bytes,
+            objects=progress.objects,
+        )
+
+    def _finish(self, outcome: Outcome) -> None:
+        if self.report.done():
+            return
+        peer = self._services.peer_name(self.machine.source)
+        record = self._services.store.sessions.get(self.machine.session)
+        error = outcome_error(outcome, peer)
+        self.report.set_result(
+            Report(
+                outcome=outcome.result.value,
+                txn=self.txn,
+                session=self.machine.session,
+                title=self._manifest.title if self._manifest else "",
+                peer=peer,
+                epoch=record.ownership.epoch if record else self.offer.init.epoch,
+                seconds=round(self._loop.time() - self._started, 3),
+                pause_ms=round(self._pause * 1000, 1),
+                sent_bytes=0,
+                received_bytes=self._fetcher.progress.received_bytes,
+                engine=self._engine,
+                path=self._path,
+                rounds=self.machine.round,
+                into=tuple(str(placement.path) for placement in self._placements),
+                conflicts=tuple(str(path) for placement in self._placements for path in placement.conflicts),
+                root=root_of(self._manifest).hex() if self._manifest else "",
+                resumed="; ".join(self._resumed),
+                reason=outcome.reason.value if outcome.reason else "",
+                text=error.sentence if error else outcome.text,
+                exit_code=int(error.exit_code) if error else 0,
+                error=error,
+            )
+        )
+
+
+def _explained(error: Exception) -> tuple[RejectReason, str]:
+    """An error as the other device hears of it."""
+    if not isinstance(error, HandoffError):
+        return RejectReason.FAILED, f"an unexpected error ({type(error).__name__})"
+    return _REJECTIONS.get(type(error), RejectReason.FAILED), error.what
+
+
+def _granted_bytes(manifest: Manifest, root: Digest) -> bytes:
+    data = encode_manifest(manifest)
+    assert digest(data) == root, "a manifest that decodes and encodes to other bytes is refused when it arrives"
+    return data
+
+
+def store_refusal(services: Services, machine: Target, reason: RefusalReason) -> None:
+    """Durably refuse a txn."""
+    identity = services.identity
+    signed = chains.refuse(identity, machine.session, machine.txn, machine.source, reason)
+    services.store.incoming.refuse(signed, identity.public.identity_key)
+
+
+def decision_message(services: Services, txn: TxnId) -> msg.Accepted | msg.Refused:
+    """The stored decision as a message."""
+    decision = services.store.incoming.decision(txn)
+    assert decision is not None
+    statement = encode_signed(decision.statement)
+    kind = msg.Accepted if decision.verdict.value == "accepted" else msg.Refused
+    return kind(txn, statement)

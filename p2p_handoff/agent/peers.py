@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices as a person sees them: linked ones, and those in sight. Layer: agent.
+
+Specification: docs/specs/discovery.md §5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from p2p_handoff.discovery.announcement import Sighting
+from p2p_handoff.errors import AmbiguousError, NotFoundError
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.session.paths import printable
+from p2p_handoff.store.records import LinkedDevice
+from p2p_handoff.store.store import Store
+
+_MAX_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One other device."""
+
+    device: DeviceId
+    name: str
+    linked: str
+    """``own``, ``other`` or empty for a device that is only in sight."""
+    online: bool
+    """In sight by mDNS, or connected."""
+    connected: bool
+    addresses: tuple[str, ...]
+    last_seen: float | None
+    """Unix seconds of the last authenticated contact."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable keys of ``handoff peers``."""
+        return {
+            "device": self.device,
+            "name": self.name,
+            "linked": self.linked,
+            "online": self.online,
+            "connected": self.connected,
+            "addresses": list(self.addresses),
+            "last_seen": self.last_seen,
+        }
+
+
+class PeerBook:
+    """Finds devices by what a person types.
+
+    Args:
+        store: Knows the linked devices.
+        sightings: Devices in sight now.
+        connected: Whether a wire to a device is open.
+    """
+
+    def __init__(
+        self, store: Store, sightings: Callable[[], Mapping[DeviceId, Sighting]], connected: Callable[[DeviceId], bool]
+    ) -> None:
+        self._store = store
+        self._sightings = sightings
+        self._connected = connected
+
+    def all(self) -> list[Peer]:
+        """Linked devices first, then those only in sight, by name."""
+        linked = {link.device: link for link in self._store.links.all()}
+        sightings = self._sightings()
+        devices = {*linked, *sightings}
+        peers = [self._peer(device, linked.get(device), sightings.get(device)) for device in devices]
+        return sorted(peers, key=lambda peer: (not peer.linked, peer.name.casefold(), peer.device))
+
+    def linked(self, text: str) -> LinkedDevice:
+        """The linked device that a person means by a name or a prefix of an id.
+
+        Raises:
+            NotFoundError: None fits.
+            AmbiguousError: Several fit.
+        """
+        links = self._store.links.all()
+        fitting = [link for link in links if link.name.casefold() == text.casefold()]
+        fitting = fitting or [link for link in links if text and link.device.startswith(text.lower())]
+        if not fitting:
+            raise NotFoundError(f"no linked device is called {text!r}", advice=self._advice(text))
+        if len(fitting) > 1:
+            names = ", ".join(f"{link.name} ({link.device[:8]})" for link in fitting)
+            raise AmbiguousError(f"{text!r} fits several devices: {names}", advice="give more of the id")
+        return fitting[0]
+
+    def name(self, device: DeviceId) -> str:
+        """A device's display name, or the beginning of its id."""
+        link = self._store.links.get(device)
+        if link is not None:
+            return link.name
+        sighting = self._sightings().get(device)
+        return printable(sighting.name, _MAX_SHOWN) if sighting else device[:8]
+
+    def _advice(self, text: str) -> str:
+        in_sight = any(sighting.name.casefold() == text.casefold() for sighting in self._sightings().values())
+        if in_sight:
+            return "it is in sight but not linked: run 'handoff link' there and 'handoff link CODE' here"
+        return "'handoff peers' lists the devices, 'handoff link' adds one"
+
+    def _peer(self, device: DeviceId, link: LinkedDevice | None, sighting: Sighting | None) -> Peer:
+        connected = self._connected(device)
+        return Peer(
+            device=device,
+            name=link.name if link else printable(sighting.name, _MAX_SHOWN) if sighting else device[:8],
+            linked=link.kind.value if link else "",
+            online=sighting is not None or connected,
+            connected=connected,
+            addresses=sighting.addresses if sighting else (),
+            last_seen=link.last_seen if link else None,
+        )
+
+
+def relay_url(host: str, port: int) -> str:
+    """The URL of a relay at an address; IPv6 literals get brackets, a scope is escaped (RFC 6874)."""
+    literal = f"[{host.replace('%', '%25')}]" if ":" in host else host
+    return f"ws://{literal}:{port}/v1"

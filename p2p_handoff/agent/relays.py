@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All relays that an agent is logged in to, and its own. Layer: agent. Specification: docs/specs/signaling.md §9, §11.
+
+The embedded relay serves this device alone; shared relays are kept connected for as long as the agent runs; another
+agent's embedded relay is visited for one dial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from aiohttp import web
+
+from p2p_handoff.errors import UsageError
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.rendezvous.client import RelayClient
+from p2p_handoff.rendezvous.persistent import Connected, EnvelopeArrived, Lost, PersistentRelay, RelayEvent
+from p2p_handoff.security.identity import Identity
+from signaling.local import LocalPort
+from signaling.policy import EmbeddedPolicy
+from signaling.port import RelayPort
+from signaling.relay import Relay
+
+log = logging.getLogger(__name__)
+
+OnEnvelope = Callable[[RelayPort, DeviceId, bytes], None]
+_LOGIN_CONTEXT = b"relay-login"
+
+
+class Relays:
+    """The relays of one agent.
+
+    Args:
+        identity: Logs in everywhere.
+        shared: URLs of shared relays.
+        on_envelope: Called for every envelope, with the port to answer on.
+        on_change: Called when a shared relay comes or goes.
+    """
+
+    def __init__(
+        self, identity: Identity, shared: Sequence[str], on_envelope: OnEnvelope, on_change: Callable[[], None]
+    ) -> None:
+        self._identity = identity
+        self._on_envelope = on_envelope
+        self._on_change = on_change
+        self._embedded: LocalPort | None = None
+        self._runner: web.AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        self.problems: dict[str, str] = {}
+        """Why a shared relay is not connected, by URL."""
+        self._persistent = [
+            PersistentRelay(url, identity.public.identity_key, self._sign, self._relay_event) for url in shared
+        ]
+
+    async def start(self, port: int) -> int:
+        """Listen with the embedded relay on all addresses and connect to the shared ones.
+
+        Args:
+            port: TCP port, 0 for any free one.
+
+        Returns:
+            The port in use.
+
+        Raises:
+            UsageError: The port is taken.
+        """
+        relay = Relay(EmbeddedPolicy(self._identity.device))
+        self._runner = web.AppRunner(relay.application(), access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        bound = await self._listen(self._runner, port)
+        self._embedded = relay.local_port(self._identity.device)
+        self._tasks = [
+            asyncio.create_task(self._read(self._embedded), name="embedded relay"),
+            *(asyncio.create_task(relay.run(), name=f"relay {relay.url}") for relay in self._persistent),
+        ]
+        return bound
+
+    async def close(self) -> None:
+        """Leave all relays and stop listening."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._embedded is not None:
+            await self._embedded.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def embedded(self) -> RelayPort:
+        """The port to the relay inside this agent."""
+        assert self._embedded is not None
+        return self._embedded
+
+    def shared(self) -> list[RelayPort]:
+        """Ports to the shared relays that are connected now."""
+        return [relay.client for relay in self._persistent if relay.is_connected]
+
+    async def wait_shared(self, seconds: float) -> None:
+        """Give the shared relays a moment to connect; returns at once when all are or there are none."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not all(relay.is_connected for relay in self._persistent):
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    @contextlib.asynccontextmanager
+    async def visit(self, url: str) -> AsyncIterator[RelayPort]:
+        """Log in at a relay for a while; its envelopes go to ``on_envelope``.
+
+        Raises:
+            UnreachableError, TimedOutError, TrustError, RemoteProtocolError: As RelayClient.connect.
+        """
+        async with RelayClient.connect(url, self._identity.public.identity_key, self._sign) as client:
+            reading = asyncio.create_task(self._read(client), name=f"visit {url}")
+            try:
+                yield client
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    def _sign(self, message: bytes) -> bytes:
+        return self._identity.sign(_LOGIN_CONTEXT, message)
+
+    async def _read(self, port: RelayPort) -> None:
+        async for sender, envelope in port.envelopes():
+            self._on_envelope(port, sender, envelope)
+
+    def _relay_event(self, event: RelayEvent) -> None:
+        self._changed.set()
+        match event:
+            case Connected(url, _):
+                self.problems.pop(url, None)
+                log.info("connected to the relay %s", url)
+                self._on_change()
+            case Lost(url, reason, _):
+                if self.problems.get(url) != reason:
+                    log.warning("the relay %s is not connected: %s", url, reason)
+                self.problems[url] = reason
+                self._on_change()
+            case EnvelopeArrived(url, sender, envelope):
+                for relay in self._persistent:
+                    if relay.url == url and relay.is_connected:
+                        self._on_envelope(relay.client, sender, envelope)
+
+    @staticmethod
+    async def _listen(runner: web.AppRunner, port: int) -> int:
+        site = web.TCPSite(runner, None, port, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            raise UsageError(
+                f"port {port} for the embedded relay cannot be used: {error.strerror}", advice="choose another one"
+            ) from None
+        addresses = runner.addresses
+        bound = int(addresses[0][1])
+        if port == 0 and any(address[1] != bound for address in addresses):
+            # Any-port listening gives IPv4 and IPv6 different numbers; peers are told one.
+            await site.stop()
+            return await Relays._listen(runner, bound)
+        return bound

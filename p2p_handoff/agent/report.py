@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a handoff reports when it ends: the stable keys of the command line. Layer: agent.
+
+Specification: docs/specs/control.md §5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from p2p_handoff.errors import (
+    CancelledError,
+    HandoffError,
+    InDoubtError,
+    RejectedError,
+    TimedOutError,
+    UnreachableError,
+)
+from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.protocol.outcome import Outcome, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One finished (or doubtful) handoff as one side saw it."""
+
+    outcome: str
+    """``done``, ``rejected``, ``cancelled``, ``failed`` or ``in-doubt``."""
+    txn: str
+    session: str
+    title: str
+    peer: str
+    """Display name of the other device."""
+    epoch: int
+    """The session's epoch after it."""
+    seconds: float
+    pause_ms: float
+    """Source frozen → target may act, as measured on this side; 0 for a copy."""
+    sent_bytes: int
+    received_bytes: int
+    engine: str
+    path: str
+    """How the devices reached each other: host, reflexive, relayed."""
+    rounds: int
+    into: tuple[str, ...] = ()
+    """Where the parts are on the target; empty on the source."""
+    conflicts: tuple[str, ...] = ()
+    """Copies kept because this device had changed the same thing."""
+    root: str = ""
+    """Digest of the manifest that was handed over."""
+    resumed: str = ""
+    """What ran on resume, or why nothing did."""
+    reason: str = ""
+    text: str = ""
+    exit_code: int = 0
+    """The command line's exit code for it (docs/specs/errors.md)."""
+    error: HandoffError | None = field(default=None, compare=False)
+    """What Python callers raise for it; None when it is done. Not part of the JSON."""
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready fields."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "error"}
+        return {**values, "into": list(self.into), "conflicts": list(self.conflicts)}
+
+
+_STILL_PRIMARY: Final = "the session is unchanged and still here"
+
+
+def outcome_error(outcome: Outcome, peer: str) -> HandoffError | None:
+    """The error that an outcome stands for; None when it is done.
+
+    Args:
+        outcome: How the handoff ended.
+        peer: Display name of the other device.
+    """
+    reason = outcome.reason or RejectReason.FAILED
+    match outcome.result:
+        case Result.DONE:
+            return None
+        case Result.REJECTED:
+            because = outcome.text or reason.value
+            return RejectedError(f"{peer} said no: {because}", reason=reason.value, state=_STILL_PRIMARY)
+        case Result.CANCELLED:
+            return CancelledError("the handoff was cancelled", state=_STILL_PRIMARY)
+        case Result.IN_DOUBT:
+            return InDoubtError(
+                f"{peer} went away before it answered the grant",
+                state="the session is frozen here and nothing is lost",
+                advice="it resolves by itself when the devices meet; 'handoff recover' shows it",
+            )
+        case Result.FAILED:
+            return _failure(reason, outcome.text, peer)
+
+
+def _failure(reason: RejectReason, text: str, peer: str) -> HandoffError:
+    if reason is RejectReason.EXPIRED:
+        return TimedOutError(f"{peer} did not answer in time", state=_STILL_PRIMARY, advice="try again")
+    if text == UNREACHABLE:
+        return UnreachableError(
+            f"the connection to {peer} broke and did not come back", state=_STILL_PRIMARY, advice="try again"
+        )
+    return HandoffError(text or f"{peer} could not go on ({reason.value})", state=_STILL_PRIMARY, advice="try again")
+
+
+UNREACHABLE: Final = "unreachable"
+"""Outcome text for a peer that did not come back."""

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Incoming requests that wait for a person. Layer: agent. Specification: docs/specs/handoff-v2.md §5."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from p2p_handoff.agent.events import Events
+from p2p_handoff.errors import AmbiguousError, NotFoundError
+from p2p_handoff.ids import DeviceId, Entropy, SessionId, Token, TxnId, new_token
+from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.session.manifest import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A person's yes."""
+
+    types: frozenset[str] = frozenset()
+    """Part types taken; empty means all that are offered."""
+    into: Path | None = None
+    """Directory for parts that are new here; None means the remembered default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A person's no."""
+
+    reason: RejectReason = RejectReason.DECLINED
+    text: str = ""
+
+
+Answer = Consent | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRequest:
+    """An offer as a person sees it."""
+
+    token: Token
+    device: DeviceId
+    peer: str
+    """Display name of the source."""
+    session: SessionId
+    title: str
+    parts: tuple[Part, ...]
+    expires_at: float
+    """On the event loop's clock."""
+    txn: TxnId
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """The stable keys of ``handoff requests``."""
+        return {
+            "token": self.token,
+            "from": self.peer,
+            "device": self.device,
+            "session": self.session,
+            "title": self.title,
+            "parts": [part_as_json(part) for part in self.parts],
+            "expires_in": max(0, round(self.expires_at - now)),
+        }
+
+
+def part_as_json(part: Part) -> dict[str, Any]:
+    """A part as offers list it."""
+    return {
+        "id": part.id,
+        "type": part.type.value,
+        "name": part.name,
+        "bytes": part.total_bytes,
+        "items": part.items,
+    }
+
+
+class RequestBook:
+    """All pending requests of one agent."""
+
+    def __init__(self, events: Events, entropy: Entropy) -> None:
+        self._events = events
+        self._entropy = entropy
+        self._pending: dict[Token, tuple[IncomingRequest, asyncio.Future[Answer]]] = {}
+
+    def new_token(self) -> Token:
+        """A token that no pending request has."""
+        while (token := new_token(self._entropy)) in self._pending:
+            continue
+        return token
+
+    async def ask(self, request: IncomingRequest) -> Answer:
+        """Wait for a person's answer, until the request expires."""
+        loop = asyncio.get_running_loop()
+        with self._listed(request) as answer:
+            self._events.emit("request", **request.as_json(loop.time()))
+            try:
+                async with asyncio.timeout_at(request.expires_at):
+                    return await answer
+            except TimeoutError:
+                return Refusal(RejectReason.EXPIRED, "nobody answered in time")
+
+    def pending(self) -> list[IncomingRequest]:
+        """Requests that wait, oldest first."""
+        return [request for request, _ in self._pending.values()]
+
+    def find(self, token: str | None) -> IncomingRequest:
+        """The pending request with a token or a prefix of one; without a token the only one.
+
+        Raises:
+            NotFoundError: No such request, or none at all.
+            AmbiguousError: Several fit.
+        """
+        fitting = [name for name in self._pending if name.startswith((token or "").lower())]
+        if not fitting:
+            what = f"no pending request has the token {token!r}" if token else "no request is pending"
+            raise NotFoundError(what, advice="'handoff requests' lists them" if token else "")
+        if len(fitting) > 1:
+            raise AmbiguousError("several requests are pending", advice=f"give a token: {', '.join(fitting)}")
+        return self._pending[Token(fitting[0])][0]
+
+    def answer(self, token: str | None, answer: Answer) -> IncomingRequest:
+        """Answer a request.
+
+        Args:
+            token: As for ``find``.
+            answer: Yes or no.
+
+        Raises:
+            NotFoundError, AmbiguousError: As for ``find``.
+        """
+        request = self.find(token)
+        _, future = self._pending[request.token]
+        if not future.done():
+            future.set_result(answer)
+        return request
+
+    @contextlib.contextmanager
+    def _listed(self, request: IncomingRequest) -> Iterator[asyncio.Future[Answer]]:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._pending[request.token] = (request, future)
+        try:
+            yield future
+        finally:
+            del self._pending[request.token]
+            self._events.emit("request-closed", token=request.token)

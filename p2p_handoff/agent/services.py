@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every handoff of an agent works with, in one frozen bundle. Layer: agent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.config import Settings
+from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.ids import DeviceId, Entropy
+from p2p_handoff.security.identity import Identity
+from p2p_handoff.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared parts of one agent.
+
+    Args:
+        connect: Returns an open wire to a linked device, an existing one where there is one.
+        peer_name: Display name of a device.
+        sighted: Waits until a device comes into sight, or that many seconds.
+    """
+
+    identity: Identity
+    store: Store
+    catalog: Catalog
+    settings: Settings
+    events: Events
+    entropy: Entropy
+    connect: Callable[[DeviceId], Awaitable[Wire]]
+    peer_name: Callable[[DeviceId], str]
+    sighted: Callable[[DeviceId, float], Awaitable[None]]

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices on one machine: real agents with homes of their own, real relays and a real engine on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from p2p_handoff.adapters.watcher import COOKIE_PREFIX
+from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.config import Settings
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
+from p2p_handoff.protocol.messages import Message
+from p2p_handoff.security.link_terms import LinkKind, LinkResult
+from p2p_handoff.store.records import LinkedDevice
+
+Event = tuple[str, Mapping[str, Any]]
+
+
+class Pair(NamedTuple):
+    """Two devices that know each other."""
+
+    laptop: Agent
+    desktop: Agent
+
+
+class Devices:
+    """Starts, stops and restarts agents by name; all stop at the end of the block.
+
+    Args:
+        root: Holds a directory per device: its home and its ``received`` directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._running: dict[str, Agent] = {}
+        self._settings: dict[str, Settings] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self._running):
+            await self.stop(name)
+
+    async def start(self, name: str, *, versions: tuple[int, ...] = PROTOCOL_VERSIONS, **settings: Any) -> Agent:
+        """A running agent; the same name again keeps its home and its port."""
+        place = self._root / name
+        known = self._settings.get(name)
+        base = {"engine": "aiortc", "receive_dir": place / "received", "mdns": False}
+        chosen = Settings(name=name, port=known.port if known else 0, **{**base, **settings})
+        agent = await Agent(place / "home", settings=chosen, versions=versions).__aenter__()
+        self._running[name] = agent
+        self._settings[name] = Settings(name=name, port=agent.port)
+        return agent
+
+    async def stop(self, name: str) -> None:
+        """Stop an agent as a clean shutdown does."""
+        await self._running.pop(name).__aexit__(None, None, None)
+
+    def path(self, name: str, *parts: str) -> Path:
+        """A path among the things of a device; its parent exists."""
+        path = self._root.joinpath(name, "things", *parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def introduce(one: Agent, other: Agent, kind: LinkKind = LinkKind.OWN) -> None:
+    """Link two agents as the code exchange would, and tell each where the other listens."""
+    for mine, peer in ((one, other), (other, one)):
+        public = peer.identity.public
+        mine.store.links.add(LinkedDevice(peer.device, public.to_bytes(), peer.name, kind, time.time()))
+        mine.store.addresses.remember(peer.device, f"ws://127.0.0.1:{peer.port}/v1", at=time.time())
+
+
+async def link_by_code(opener: Agent, joiner: Agent, kind: LinkKind = LinkKind.OWN) -> None:
+    """Link two agents through a real code; the joiner must know the opener's address (``Settings.peers``)."""
+    shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def show(code: str) -> None:
+        shown.set_result(code)
+
+    async def decide(_result: LinkResult) -> LinkKind:
+        return kind
+
+    opening = asyncio.create_task(opener.link(on_code=show, decide=decide))
+    await joiner.link(await shown, decide=decide)
+    await opening
+
+
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something is true.
+
+    Raises:
+        TimeoutError: It does not become true in time.
+    """
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for may be a row of a database
+            await asyncio.sleep(0.005)
+
+
+async def event(agent: Agent, name: str, seconds: float = 10.0) -> Mapping[str, Any]:
+    """The fields of the next event of a name.
+
+    Raises:
+        TimeoutError: None comes in time.
+    """
+    future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+
+    def heard(fields: Mapping[str, Any]) -> None:
+        if not future.done():
+            future.set_result(fields)
+
+    cancel = agent.on(name, heard)
+    try:
+        return await asyncio.wait_for(future, seconds)
+    finally:
+        cancel()
+
+
+def fill(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files under a new folder."""
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def tree(folder: Path | str) -> dict[str, bytes]:
+    """What the files under a folder hold, by relative path, without the cookies of a watcher."""
+    root = Path(folder)
+    files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(COOKIE_PREFIX)]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def deaf_to(agent: Agent, *kinds: type[Message], times: int = 1_000_000) -> Callable[[], None]:
+    """Lose the first messages of some kinds that reach an agent; call it before the devices connect.
+
+    Returns:
+        A function that ends the loss.
+    """
+    received = agent.handoffs.message_received
+    left = times
+
+    def lossy(wire: Wire, message: Message) -> None:
+        nonlocal left
+        if isinstance(message, kinds) and left > 0:
+            left -= 1
+            return
+        received(wire, message)
+
+    def hear() -> None:
+        nonlocal left
+        left = 0
+
+    agent.handoffs.message_received = lossy  # type: ignore[method-assign]  # a fault between the wire and the agent
+    return hear
+
+
+def pull_cable(agent: Agent, peer: Agent) -> None:
+    """Break the open connection of two agents as a lost network does."""
+    wire = agent._dialer.wire(peer.device)
+    assert wire is not None
+    wire.connection_lost("the cable was pulled")

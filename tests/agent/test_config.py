@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings file: every key checked, every mistake named."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from p2p_handoff import Settings, UsageError
+from p2p_handoff.agent.config import CONFIG_NAME, default_name, load
+
+EVERYTHING = """
+name = "laptop"
+handoff = false
+engine = "aiortc"
+receive_dir = "/srv/handoff"
+mdns = false
+relays = ["wss://relay.example/v1"]
+peers = ["192.0.2.7:4000"]
+stun = ["stun:192.0.2.8:3478"]
+port = 4000
+max_pause = 1
+[resume]
+folder = ["code", "{path}"]
+"""
+
+
+def written(home: Path, text: str) -> Path:
+    (home / CONFIG_NAME).write_text(text, encoding="utf-8")
+    return home
+
+
+def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings == Settings(name=default_name())
+    assert settings.name
+    assert (settings.handoff, settings.mdns, settings.engine, settings.port) == (True, True, "auto", 0)
+
+
+def test_every_setting_can_be_written(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, EVERYTHING))
+    assert settings == Settings(
+        name="laptop",
+        handoff=False,
+        engine="aiortc",
+        receive_dir=Path("/srv/handoff"),
+        mdns=False,
+        relays=("wss://relay.example/v1",),
+        peers=("192.0.2.7:4000",),
+        stun=("stun:192.0.2.8:3478",),
+        port=4000,
+        max_pause=1.0,
+        resume={"folder": ("code", "{path}")},
+    )
+    assert all(f"{item.name} = " in EVERYTHING or f"[{item.name}]" in EVERYTHING for item in fields(Settings))
+
+
+def test_a_home_directory_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert load(written(tmp_path, 'receive_dir = "~/in"')).receive_dir == Path("/home/somebody/in")
+
+
+@pytest.mark.parametrize(
+    ("line", "clause"),
+    [
+        ('colour = "red"', "unknown setting 'colour'"),
+        ('handoff = "yes"', "handoff: must be true or false"),
+        ('engine = "warp"', "engine: must be auto, aiortc or wrtc"),
+        ('receive_dir = "here"', "receive_dir: must be an absolute path"),
+        ("relays = [1]", "relays: must be a text"),
+        ('peers = "a:1"', "peers: must be a list"),
+        ("port = 70000", "port: must be a port number"),
+        ("port = true", "port: must be a port number"),
+        ("max_pause = 0", "max_pause: must be seconds"),
+        ("max_pause = nan", "max_pause: must be seconds"),
+        ("max_pause = true", "max_pause: must be seconds"),
+        ('name = ""', "name: must be a text"),
+        ("resume = 3", "resume: must be a table"),
+        ('resume = { folder = "rm -rf" }', "resume: must be a list"),
+        ("name = ", "not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(tmp_path: Path, line: str, clause: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(written(tmp_path, line))
+    assert clause in caught.value.what
+    assert str(tmp_path) in caught.value.what
+
+
+def test_a_file_that_is_not_text_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_NAME).write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path)

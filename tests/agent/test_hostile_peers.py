@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linked device that does not keep to the protocol gains nothing, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.incoming import Incoming
+from p2p_handoff.agent.outgoing import Outgoing
+from p2p_handoff.agent.report import Report
+from p2p_handoff.ids import PartId, SessionId
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol import target as tgt
+from p2p_handoff.protocol.source import SourceState
+from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest
+from p2p_handoff.testing.samples import conversation_lines
+from tests.agent.devices import Devices, Pair, fill, tree
+
+FILES = {"main.py": b"print('hello')\n"}
+GRANTING = (SourceState.FREEZING, SourceState.FROZEN)
+
+
+@pytest.fixture
+def folder(devices: Devices) -> Path:
+    """A folder on the laptop."""
+    return fill(devices.path("laptop", "project"), FILES)
+
+
+@pytest.fixture
+def talk(devices: Devices) -> Path:
+    """A conversation on the laptop."""
+    path = devices.path("laptop", "talk.jsonl")
+    path.write_bytes(b"".join(conversation_lines(3)))
+    return path
+
+
+def lie(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[Manifest], Manifest], states: tuple[SourceState, ...]
+) -> None:
+    """A source that sends another manifest than its own in some states."""
+    honest = Outgoing._manifest
+
+    def manifest(self: Outgoing) -> bytes:
+        assert self._picture is not None
+        return encode_manifest(change(self._picture.manifest)) if self.machine.state in states else honest(self)
+
+    monkeypatch.setattr(Outgoing, "_manifest", manifest)
+
+
+async def handed_over(agent: Agent, folder: Path | SessionId) -> Report:
+    return await asyncio.wait_for(agent.to("desktop", folder), 10)
+
+
+def still_primary(agent: Agent, session: str) -> bool:
+    record = agent.store.sessions.get(SessionId(session))
+    return record is not None and record.ownership.role.value == "primary"
+
+
+# --- sources ----------------------------------------------------------------------------------------
+
+
+async def test_an_offer_cannot_reach_into_another_session(
+    two_agents: Pair, folder: Path, devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    victim = await desktop.start([fill(devices.path("desktop", "private"), {"diary.txt": b"dear diary"})])
+    lie(monkeypatch, lambda manifest: replace(manifest, session=victim.id), (SourceState.OFFERED, SourceState.COPYING))
+    report = await handed_over(laptop, folder)
+    assert report.outcome == "rejected"
+    assert "another session" in report.text
+    assert still_primary(laptop, report.session)
+    assert still_primary(desktop, victim.id)
+    assert tree(devices.path("desktop", "private")) == {"diary.txt": b"dear diary"}
+
+
+async def test_an_offer_that_is_no_manifest_is_rejected(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Outgoing._manifest
+    monkeypatch.setattr(
+        Outgoing, "_manifest", lambda self: b"junk" if self.machine.state is SourceState.OFFERED else honest(self)
+    )
+    report = await handed_over(two_agents.laptop, folder)
+    assert report.outcome == "rejected"
+
+
+async def test_a_round_that_is_no_manifest_ends_the_handoff(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Outgoing._manifest
+    monkeypatch.setattr(
+        Outgoing, "_manifest", lambda self: b"junk" if self.machine.state is SourceState.COPYING else honest(self)
+    )
+    report = await handed_over(two_agents.laptop, folder)
+    assert report.outcome == "failed"
+    assert still_primary(two_agents.laptop, report.session)
+
+
+def _without_first(manifest: Manifest) -> Manifest:
+    return replace(manifest, parts=manifest.parts[1:])
+
+
+def _as_conversation(manifest: Manifest) -> Manifest:
+    def changed(part: Part) -> Part:
+        return replace(part, kind="conversation", type=PartType.MESSAGES)
+
+    return replace(manifest, parts=tuple(changed(part) for part in manifest.parts))
+
+
+@pytest.mark.parametrize("change", [_without_first, _as_conversation])
+async def test_a_grant_of_something_else_than_was_agreed_is_refused(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Manifest], Manifest]
+) -> None:
+    lie(monkeypatch, change, GRANTING)
+    laptop, desktop = two_agents
+    report = await handed_over(laptop, folder)
+    assert report.outcome == "failed"
+    assert still_primary(laptop, report.session)
+    assert desktop.store.sessions.get(SessionId(report.session)) is None
+
+
+# --- targets ----------------------------------------------------------------------------------------
+
+
+async def test_a_target_cannot_take_what_was_not_offered(
+    two_agents: Pair, folder: Path, talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def greedy(self: Incoming, _effect: tgt.SendAccept) -> None:
+        self._send(msg.Accept(self.txn, (PartId("p1"), PartId("p2"))))
+
+    monkeypatch.setitem(Incoming._EFFECTS, tgt.SendAccept, greedy)
+    laptop, _ = two_agents
+    record = await laptop.start([folder, talk])
+    report = await asyncio.wait_for(laptop.to("desktop", record.id, only=["messages"]), 10)
+    assert report.outcome == "failed"
+    assert "not offered" in report.text
+    assert report.sent_bytes == 0
+    assert still_primary(laptop, record.id)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device asks for a session: found by title or id, serialised by its primary, refused with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from p2p_handoff import AmbiguousError, NotFoundError, RejectedError, UsageError
+from p2p_handoff.security.link_terms import LinkKind
+from tests.agent.devices import Devices, Pair, event, fill, introduce, tree
+
+FILES = {"main.py": b"print('hello')\n"}
+
+
+@pytest.fixture
+def folder(devices: Devices) -> Path:
+    """A folder on the laptop."""
+    return fill(devices.path("laptop", "project"), FILES)
+
+
+async def test_a_session_is_taken_by_its_title(two_agents: Pair, folder: Path) -> None:
+    laptop, desktop = two_agents
+    await laptop.start([folder])
+    report = await desktop.take("project")
+    assert (report.outcome, report.epoch, report.peer) == ("done", 2, "laptop")
+    assert report.into == (str(desktop.settings.receive_dir / "project"),)
+    assert tree(report.into[0]) == FILES
+
+
+async def test_a_prefix_of_the_id_does_as_well(two_agents: Pair, folder: Path) -> None:
+    record = await two_agents.laptop.start([folder])
+    assert (await two_agents.desktop.take(record.id[:8], peer="laptop")).session == record.id
+
+
+async def test_a_take_into_a_directory_puts_it_there(two_agents: Pair, folder: Path, devices: Devices) -> None:
+    await two_agents.laptop.start([folder])
+    into = devices.path("desktop", "here")
+    report = await two_agents.desktop.take("project", into=into)
+    assert report.into == (str(into / "project"),)
+    assert tree(into / "project") == FILES
+
+
+async def test_taking_back_updates_the_session_where_it_lives(two_agents: Pair, folder: Path) -> None:
+    laptop, desktop = two_agents
+    await laptop.start([folder])
+    there = Path((await desktop.take("project")).into[0])
+    (there / "main.py").write_bytes(b"print('changed')\n")
+    report = await laptop.take("project")
+    assert (report.into, report.epoch) == ((str(folder),), 3)
+    assert tree(folder) == {"main.py": b"print('changed')\n"}
+
+
+async def test_own_devices_are_told_what_there_is_and_others_are_not(
+    two_agents: Pair, folder: Path, devices: Devices
+) -> None:
+    laptop, desktop = two_agents
+    await laptop.start([folder], "work")
+    stranger = await devices.start("stranger")
+    introduce(stranger, laptop, LinkKind.OTHER)
+    assert [item.title for item in await desktop.handoffs.sessions_of(laptop.device)] == ["work"]
+    assert await stranger.handoffs.sessions_of(laptop.device) == ()
+
+
+async def test_somebody_elses_device_may_not_take_even_by_the_full_id(two_people: Pair, folder: Path) -> None:
+    laptop, desktop = two_people
+    record = await laptop.start([folder])
+    with pytest.raises(RejectedError, match="only the owner's own devices may take") as caught:
+        await desktop.handoffs.take(laptop.device, record.id, frozenset(), None)
+    assert caught.value.reason == "untrusted"
+    assert laptop.sessions()[0].ownership.role.value == "primary"
+
+
+async def test_what_is_here_already_cannot_be_taken(two_agents: Pair, folder: Path) -> None:
+    await two_agents.laptop.start([folder])
+    with pytest.raises(UsageError, match="the primary of 'project' already"):
+        await two_agents.laptop.take("project")
+
+
+async def test_a_title_that_nobody_has_is_not_found(two_agents: Pair) -> None:
+    with pytest.raises(NotFoundError, match="no own device in reach is the primary of 'nothing'"):
+        await two_agents.desktop.take("nothing")
+
+
+async def test_a_title_that_two_sessions_have_is_ambiguous(two_agents: Pair, folder: Path, devices: Devices) -> None:
+    await two_agents.laptop.start([folder], "same")
+    await two_agents.laptop.start([fill(devices.path("laptop", "second"), FILES)], "same")
+    with pytest.raises(AmbiguousError, match="fits several sessions"):
+        await two_agents.desktop.take("same")
+
+
+async def test_into_is_refused_for_a_session_that_lives_here(two_agents: Pair, folder: Path, tmp_path: Path) -> None:
+    laptop, desktop = two_agents
+    await laptop.start([folder])
+    await desktop.take("project")
+    with pytest.raises(UsageError, match=f"already lives at {folder}"):
+        await laptop.take("project", into=tmp_path / "elsewhere")
+    assert desktop.sessions()[0].ownership.role.value == "primary"
+
+
+async def test_two_takes_at_once_give_the_session_to_one_and_busy_to_the_other(
+    two_agents: Pair, folder: Path, devices: Devices
+) -> None:
+    laptop, desktop = two_agents
+    phone = await devices.start("phone")
+    introduce(phone, laptop)
+    introduce(phone, desktop)
+    await laptop.start([folder])
+    results = await asyncio.gather(
+        desktop.take("project", peer="laptop"), phone.take("project", peer="laptop"), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, RejectedError)]
+    assert [error.reason for error in refused] in (["busy"], ["not-primary"])
+    roles = [agent.sessions()[0].ownership.role.value for agent in (desktop, phone) if agent.sessions()]
+    assert roles == ["primary"]
+
+
+async def test_the_source_tells_that_it_was_a_take(two_agents: Pair, folder: Path) -> None:
+    laptop, desktop = two_agents
+    await laptop.start([folder])
+    told = asyncio.create_task(event(laptop, "outgoing"))
+    await asyncio.sleep(0)
+    report = await desktop.take("project")
+    assert (await told)["txn"] == report.txn
+
+
+async def test_a_device_with_handoff_switched_off_does_not_take(devices: Devices, folder: Path) -> None:
+    laptop, desktop = await devices.start("laptop"), await devices.start("desktop", handoff=False)
+    introduce(laptop, desktop)
+    record = await laptop.start([folder])
+    with pytest.raises(UsageError, match="switched off"):
+        await desktop.take(record.id, peer="laptop")

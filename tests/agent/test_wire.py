@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wire ends in a typed error and tells everybody, whatever happens on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.errors import HandoffError, RemoteProtocolError, UnreachableError
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.channels import Channel
+from p2p_handoff.protocol.messages import Message
+from tests.agent.devices import Pair, event, until
+
+
+async def connected(pair: Pair) -> tuple[Wire, Wire]:
+    """Both ends of the connection of two agents."""
+    near = await pair.laptop._dialer.connect(pair.desktop.device)
+    await until(lambda: pair.desktop._dialer.wire(pair.laptop.device) is not None)
+    far = pair.desktop._dialer.wire(pair.laptop.device)
+    assert far is not None
+    return near, far
+
+
+@pytest.mark.parametrize("error", [RemoteProtocolError("nonsense"), ValueError("a defect")])
+async def test_a_message_that_cannot_be_dealt_with_ends_the_connection(two_agents: Pair, error: Exception) -> None:
+    near, far = await connected(two_agents)
+
+    def stumble(wire: Wire, message: Message) -> None:
+        raise error
+
+    two_agents.desktop.handoffs.message_received = stumble  # type: ignore[method-assign]  # a defect behind the wire
+    gone = asyncio.create_task(event(two_agents.laptop, "disconnected"))
+    await asyncio.sleep(0)
+    near.send(msg.ListSessions(1))
+    await gone
+    assert not far.is_open
+
+
+async def test_sending_in_the_moment_after_the_peer_left_is_unreachable(two_agents: Pair) -> None:
+    near, far = await connected(two_agents)
+    received, caught = near.message_received, list[HandoffError]()
+
+    def receive(channel: Channel, message: bytes) -> None:
+        received(channel, message)
+        with contextlib.suppress(UnreachableError):
+            try:
+                near.send(msg.ListSessions(1))
+            except HandoffError as error:
+                caught.append(error)
+                raise
+
+    near.message_received = receive  # type: ignore[method-assign]  # to look right behind the Goodbye
+    await far.close("bye")
+    await until(lambda: not near.is_open)
+    assert caught
+    assert all(isinstance(error, UnreachableError) for error in caught)
+
+
+async def test_a_handoff_is_told_of_the_end_even_when_closing_is_cancelled(two_agents: Pair) -> None:
+    near, _ = await connected(two_agents)
+    release = near._engine.close
+
+    async def slow() -> None:
+        await release()
+        await asyncio.sleep(60)
+
+    near._engine.close = slow  # type: ignore[method-assign]  # an engine that takes its time
+    gone = asyncio.create_task(event(two_agents.laptop, "disconnected"))
+    closing = asyncio.create_task(near.close())
+    await until(lambda: not near.is_open)
+    closing.cancel()
+    await gone

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of all tests."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# On a busy machine generating an example, or running one, may take any time: that is no fault of the code under test.
+settings.register_profile("project", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
