@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``handoff agent run|status|stop``. Layer: cli. Specification: docs/cli.md §4."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2p_handoff.cli import options
+from p2p_handoff.cli.agent_process import STOP_DEADLINE, agent_argv, running
+from p2p_handoff.cli.output import counted, print_json, shown
+from p2p_handoff.control.client import Client
+from p2p_handoff.control.socket_path import socket_path
+from p2p_handoff.errors import TimedOutError, UsageError
+
+
+@click.group()
+def agent() -> None:
+    """Run this device's agent, look at it, or stop it."""
+
+
+@agent.command()
+@options.common
+@options.network
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port of the embedded relay; any free one by default.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
+def run(
+    home: Path,
+    name: str | None,
+    engine: str | None,
+    relays: tuple[str, ...],
+    peers: tuple[str, ...],
+    port: int | None,
+    log_level: str,
+    *,
+    no_mdns: bool,
+    as_json: bool,
+) -> None:
+    """Run the agent in this terminal; it asks here when a request arrives. Ctrl-C stops it."""
+    if Client(socket_path(home)).running():
+        raise UsageError(
+            "an agent is already running on this home",
+            advice="'handoff agent status' shows it, 'handoff agent stop' ends it",
+        )
+    argv = [*agent_argv(home), *options.network_argv(name, engine, relays, peers, no_mdns=no_mdns)]
+    argv += ["--port", str(port)] if port is not None else []
+    argv += ["--background"] if as_json else []
+    os.execv(argv[0], [*argv, "--log-level", log_level])  # noqa: S606 - our own interpreter and module
+
+
+@agent.command()
+@options.common
+def status(home: Path, *, as_json: bool) -> None:
+    """Tell what the agent is doing."""
+    result = running(home).call("status")
+    if as_json:
+        print_json(result)
+        return
+    click.echo(shown("\n".join(_status_lines(result))))
+
+
+@agent.command()
+@options.common
+def stop(home: Path, *, as_json: bool) -> None:
+    """Stop the agent; handoffs under way are taken up at its next start."""
+    client = running(home)
+    result = client.call("stop-agent")
+    deadline = time.monotonic() + STOP_DEADLINE
+    while client.running():
+        if time.monotonic() > deadline:
+            raise TimedOutError("the agent is still stopping", advice="look again in a moment")
+        time.sleep(0.02)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo("The agent has stopped.")
+
+
+def _status_lines(result: dict[str, Any]) -> Iterator[str]:
+    yield f"{result['name']} ({result['device'][:8]}), engine {result['engine']}, port {result['port']}"
+    yield ", ".join(
+        (
+            counted(result["peers_online"], "device") + " in sight",
+            counted(result["sessions"], "session"),
+            counted(result["active"], "handoff") + " under way",
+        )
+    )
+    yield f"handoff is {'on' if result['handoff'] else 'switched off'}; new sessions go to {result['receive_dir']}"
+    if result["requests"]:
+        yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
+    for url, problem in result["relays"].items():
+        yield f"relay {url}: {problem or 'connected'}"
+    if result["discovery"]:
+        yield f"discovery: {result['discovery']}"

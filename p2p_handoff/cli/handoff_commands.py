@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``handoff to|take|requests|accept|reject|send|receive``. Layer: cli. Specification: docs/cli.md §7."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2p_handoff.cli import options
+from p2p_handoff.cli.agent_process import reach, short_lived
+from p2p_handoff.cli.output import print_json, say, shown, size, table
+from p2p_handoff.cli.progress import HandoffProgress
+from p2p_handoff.control.client import Client
+
+
+@click.command()
+@options.common
+@click.argument("peer")
+@click.argument("session", required=False)
+@options.only
+@click.option("--max-pause", type=click.IntRange(1, 60_000), metavar="MS", help="How short the pause shall be.")
+def to(home: Path, peer: str, session: str | None, only: list[str], max_pause: int | None, *, as_json: bool) -> None:
+    """Hand a session over to another device.
+
+    SESSION is a title, an id or a path; by default it is the folder you stand in, which becomes a session
+    if it is none yet.
+    """
+    path = Path(session).absolute() if session else Path.cwd()
+    args = {
+        "peer": peer,
+        "session": session or str(path),
+        "path": str(path) if session is None or path.exists() else None,
+        "only": only,
+        "max_pause": max_pause / 1000 if max_pause else None,
+    }
+    _carry(reach(home), "to", args, as_json=as_json)
+
+
+@click.command()
+@options.common
+@click.argument("session")
+@click.option("--from", "source", metavar="PEER", help="The device to ask; by default whoever has it.")
+@options.only
+@options.into
+def take(home: Path, session: str, source: str | None, only: list[str], into: Path | None, *, as_json: bool) -> None:
+    """Fetch a session from your own device that has it.
+
+    SESSION is a title or an id. 'handoff sessions' on the other device lists them.
+    """
+    args = {"session": session, "from": source, "only": only, "into": str(into) if into else None}
+    _carry(reach(home), "take", args, as_json=as_json)
+
+
+@click.command()
+@options.common
+def requests(home: Path, *, as_json: bool) -> None:
+    """List requests that wait for your answer."""
+    result = reach(home).call("requests")
+    if as_json:
+        print_json(result)
+        return
+    rows = [
+        [
+            item["token"],
+            item["from"],
+            item["title"],
+            ", ".join(f"{part['name']} ({part['type']}, {size(part['bytes'])})" for part in item["parts"]),
+            f"{item['expires_in']} s",
+        ]
+        for item in result["requests"]
+    ]
+    table(["TOKEN", "FROM", "SESSION", "PARTS", "EXPIRES"], rows)
+    if rows:
+        say("Answer with:  handoff accept TOKEN  or  handoff reject TOKEN")
+    else:
+        say("No request waits for an answer.")
+
+
+@click.command()
+@options.common
+@click.argument("token", required=False)
+@options.only
+@options.into
+def accept(home: Path, token: str | None, only: list[str], into: Path | None, *, as_json: bool) -> None:
+    """Accept a request and wait for the session.
+
+    TOKEN is from 'handoff requests'; it may be left away when only one request waits.
+    """
+    args = {"token": token, "only": only, "into": str(into) if into else None}
+    _carry(reach(home), "accept", args, as_json=as_json)
+
+
+@click.command()
+@options.common
+@click.argument("token", required=False)
+@click.option("--reason", help="Why; the other side sees it.")
+def reject(home: Path, token: str | None, reason: str | None, *, as_json: bool) -> None:
+    """Reject a request.
+
+    TOKEN is from 'handoff requests'; it may be left away when only one request waits.
+    """
+    result = reach(home).call("reject", {"token": token, "reason": reason})
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(shown(f"Rejected {result['title']!r} from {result['from']}."))
+
+
+@click.command()
+@options.network
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line; the last is the result.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+def send(
+    paths: tuple[Path, ...],
+    name: str | None,
+    engine: str | None,
+    relays: tuple[str, ...],
+    peers: tuple[str, ...],
+    *,
+    no_mdns: bool,
+    as_json: bool,
+) -> None:
+    """Copy folders and conversations to whoever types the code.
+
+    No agent needs to run, no link is made, and nothing changes owner. The command waits for the other side.
+    """
+    args = {"paths": [str(path.absolute()) for path in paths]}
+    with short_lived(options.network_argv(name, engine, relays, peers, no_mdns=no_mdns)) as client:
+        _carry(client, "send", args, as_json=as_json, code_hint="handoff receive {code}")
+
+
+@click.command()
+@options.network
+@options.into
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line; the last is the result.")
+@click.argument("code", required=False)
+def receive(
+    code: str | None,
+    into: Path | None,
+    name: str | None,
+    engine: str | None,
+    relays: tuple[str, ...],
+    peers: tuple[str, ...],
+    *,
+    no_mdns: bool,
+    as_json: bool,
+) -> None:
+    """Receive what 'handoff send' offers.
+
+    Asks for CODE if it is not given; - reads it from standard input. Arrives in the folder you stand in.
+    """
+    if code == "-":
+        code = sys.stdin.readline().strip()
+    if code is None:
+        code = click.prompt("Code", err=True)
+    args = {"code": code, "into": str(into or Path.cwd())}
+    with short_lived(options.network_argv(name, engine, relays, peers, no_mdns=no_mdns)) as client:
+        _carry(client, "receive", args, as_json=as_json)
+
+
+def _carry(client: Client, command: str, args: dict[str, Any], *, as_json: bool, code_hint: str = "") -> None:
+    """Run a command that ends with a report, and exit with the report's code."""
+    with HandoffProgress(as_json=as_json, code_hint=code_hint) as progress:
+        report = client.call(command, args, on_event=progress.on_event)
+    if as_json:
+        print_json(report)
+    else:
+        _show_report(report)
+    if report["exit_code"]:
+        raise SystemExit(int(report["exit_code"]))
+
+
+def _show_report(report: dict[str, Any]) -> None:
+    if report["outcome"] != "done":
+        say(f"handoff: {report['text']}")
+        return
+    moved = max(report["sent_bytes"], report["received_bytes"])
+    places = ", ".join(report["into"])
+    click.echo(
+        shown(f"{report['title']!r} is here: {places}" if places else f"{report['title']!r} is on {report['peer']}.")
+    )
+    pause = f", paused {report['pause_ms']:.0f} ms" if report["pause_ms"] else ""
+    click.echo(f"{size(moved)} in {report['seconds']:.1f} s{pause} ({report['engine']}, {report['path']})")
+    for conflict in report["conflicts"]:
+        say(f"changed on both sides; this device's version is kept as {conflict}")
+    if report["resumed"]:
+        say(report["resumed"])

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The progress of one handoff: a bar on a terminal, events with ``--json``, nothing in a pipe. Layer: cli."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from p2p_handoff.cli.output import print_json, say, size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_PHASES = {
+    "copying": "copying",
+    "ready": "copying",
+    "freezing": "freezing",
+    "frozen": "last changes",
+    "sealing": "last changes",
+    "finishing": "finishing",
+    "released": "putting in place",
+    "accepted": "putting in place",
+}
+
+_MEASURABLE = 0.05
+"""Seconds below which a rate says nothing."""
+
+
+class HandoffProgress:
+    """Shows the events of one command. Use as a context manager; ``on_event`` goes to the client.
+
+    Args:
+        as_json: Print events as lines on standard output.
+        code_hint: What to run on the other device; ``{code}`` is filled in.
+    """
+
+    def __init__(self, *, as_json: bool, code_hint: str = "") -> None:
+        self._as_json = as_json
+        self._code_hint = code_hint
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._began = (0.0, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def on_event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Take one event."""
+        if self._as_json:
+            print_json({"event": name, **fields})
+        elif name == "code":
+            self._show_code(fields)
+        elif name == "peer":
+            say(f"{fields['name']} answers. Both devices must show the same words: {fields['verification']}")
+        elif name == "offered" and fields["asks"]:
+            say(f"Offered to {fields['name']}; waiting for a yes there. Ctrl-C takes it back.")
+        elif name == "not-in-place":
+            say(str(fields["text"]))
+        elif name == "progress" and sys.stderr.isatty():
+            self._advance(fields)
+
+    def _show_code(self, fields: Mapping[str, Any]) -> None:
+        say(f"Code: {fields['code']}   (one try, ten minutes)")
+        say(f"On the other device run:  {self._code_hint.format(code=fields['code'])}")
+
+    def _advance(self, fields: Mapping[str, Any]) -> None:
+        done, missing = int(fields["bytes"]), int(fields["remaining"])
+        if self._bar is None:
+            self._began = time.monotonic(), done
+            self._bar = _new_bar()
+            self._task = self._bar.add_task("copying", total=None, rate="", left="")
+            self._bar.start()
+        assert self._task is not None
+        rate, left = self._pace(done, missing)
+        phase = _PHASES.get(fields["phase"], fields["phase"])
+        self._bar.update(
+            self._task, completed=done, total=done + missing, description=phase, rate=rate, left=left, refresh=True
+        )
+
+    def _pace(self, done: int, missing: int) -> tuple[str, str]:
+        """Average rate since the first event, and the time that the rest takes at it."""
+        started, before = self._began
+        elapsed = time.monotonic() - started
+        rate = (done - before) / elapsed if elapsed > _MEASURABLE else 0.0
+        if rate <= 0:
+            return "", ""
+        seconds = round(missing / rate)
+        return f"{size(int(rate))}/s", f"{seconds // 60}:{seconds % 60:02} left" if missing else "done"
+
+
+def _new_bar() -> Progress:
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal, only when bytes move
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415 - as above
+
+    rate = TextColumn("{task.fields[rate]}")
+    left = TextColumn("{task.fields[left]}")
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), DownloadColumn(), rate, left)
+    return Progress(*columns, console=Console(stderr=True))

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``handoff start|sessions|stop|history|recover|events``. Layer: cli. Specification: docs/cli.md §6."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from p2p_handoff.cli import options
+from p2p_handoff.cli.agent_process import reach
+from p2p_handoff.cli.output import print_json, say, shown, size, table
+from p2p_handoff.errors import ExitCode
+
+
+@click.command()
+@options.common
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--title", help="What to call the session; the first path's name by default.")
+def start(home: Path, paths: tuple[Path, ...], title: str | None, *, as_json: bool) -> None:
+    """Make a session of folders and .jsonl conversations.
+
+    A folder alone needs no 'start': 'handoff to' makes a session of it.
+    """
+    result = reach(home).call("start", {"paths": [str(path.absolute()) for path in paths], "title": title})
+    if as_json:
+        print_json(result)
+        return
+    parts = ", ".join(f"{part['name']} ({part['type']}, {size(part['bytes'])})" for part in result["parts"])
+    click.echo(shown(f"Started {result['title']!r} ({result['session'][:8]}): {parts}"))
+
+
+@click.command()
+@options.common
+def sessions(home: Path, *, as_json: bool) -> None:
+    """List the sessions on this device."""
+    result = reach(home).call("sessions")
+    if as_json:
+        print_json(result)
+        return
+    rows = [
+        [
+            item["title"],
+            item["role"],
+            str(item["epoch"]),
+            item["primary"],
+            item["session"][:8],
+            ", ".join(item["paths"]),
+        ]
+        for item in result["sessions"]
+    ]
+    table(["TITLE", "ROLE", "EPOCH", "PRIMARY", "ID", "PATHS"], rows)
+    if not rows:
+        say("No session yet. 'handoff to NAME' in a folder starts one and hands it over.")
+
+
+@click.command()
+@options.common
+@click.argument("session")
+def stop(home: Path, session: str, *, as_json: bool) -> None:
+    """Take a session off the list; its files stay where they are.
+
+    'handoff to PEER PATH' takes it up again.
+    """
+    result = reach(home).call("stop", {"session": session})
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(shown(f"{result['title']!r} is off the list; its files stay where they are."))
+
+
+@click.command()
+@options.common
+@click.argument("session")
+@click.option("--verify", is_flag=True, help="Check every signature of the ownership chain.")
+def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
+    """Show which device had a session when."""
+    result = reach(home).call("history", {"session": session, "verify": verify})
+    if as_json:
+        print_json(result)
+        return
+    for line in result["history"]:
+        match line["statement"]:
+            case "genesis":
+                click.echo(shown(f"epoch 1: started on {line['primary']}"))
+            case "accepted":
+                click.echo(shown(f"epoch {line['epoch']}: {line['primary']} took over"))
+    if verify:
+        click.echo("Every signature of the chain is right.")
+
+
+@click.command()
+@options.common
+@click.argument("session", required=False)
+@click.option("--wait", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Seconds to wait.")
+def recover(home: Path, session: str | None, wait: float, *, as_json: bool) -> None:
+    """Show handoffs in doubt, and wait for their answer."""
+    result = reach(home).call("recover", {"session": session, "wait": wait})
+    if as_json:
+        print_json(result)
+    elif result["resolved"]:
+        click.echo("No handoff is in doubt.")
+    for item in () if as_json else result["in_doubt"]:
+        click.echo(shown(item["text"]))
+    if not result["resolved"]:
+        raise SystemExit(int(ExitCode.IN_DOUBT))
+
+
+@click.command()
+@options.common
+def events(home: Path, *, as_json: bool) -> None:
+    """Show what happens, until Ctrl-C."""
+
+    def show(name: str, fields: dict[str, object]) -> None:
+        if as_json:
+            print_json({"event": name, **fields})
+        else:
+            click.echo(shown(f"{name}  " + "  ".join(f"{key}={value}" for key, value in fields.items())))
+
+    reach(home).call("events", on_event=show)

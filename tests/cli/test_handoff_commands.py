@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two devices of one person, linked by a code and handing over: the commands as people see them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.cli.conftest import Device
+
+
+class Pair(NamedTuple):
+    """The desktop knows where the laptop is; nobody uses multicast."""
+
+    laptop: Device
+    desktop: Device
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two linked devices."""
+    laptop = Device(tmp_path_factory.mktemp("laptop"))
+    laptop("whoami")
+    port = laptop("agent", "status", "--json").last["port"]
+    desktop = Device(tmp_path_factory.mktemp("desktop"), name="desktop", peers=(f"127.0.0.1:{port}",))
+    with laptop.start("link", "--json", "--own") as opening:
+        joined = desktop("link", code_of(opening), "--own")
+        opening.communicate(timeout=20)
+    assert "Linked with laptop (your own device)." in joined.out
+    assert "must show the same words" in joined.err
+    yield Pair(laptop, desktop)
+    for device in (laptop, desktop):
+        device("agent", "stop")
+
+
+def code_of(process: subprocess.Popen[str]) -> str:
+    """The code that a command shows first."""
+    assert process.stdout is not None
+    fields = json.loads(process.stdout.readline())
+    assert fields["event"] == "code"
+    return str(fields["code"])
+
+
+@pytest.fixture(scope="module")
+def report(pair: Pair) -> Path:
+    """A folder that was handed from the desktop to the laptop."""
+    folder = pair.desktop.place / "report"
+    folder.mkdir()
+    (folder / "draft.txt").write_text("a dark and stormy night\n")
+    answer = pair.desktop("to", "laptop", "report")
+    assert answer.exit_code == 0, answer.err
+    told, figures = answer.out.splitlines()
+    assert told == "'report' is on laptop."
+    assert " ms (" in figures
+    return folder
+
+
+def test_a_folder_arrives_where_new_sessions_go(pair: Pair, report: Path) -> None:
+    assert (pair.laptop.place / "received" / "report" / "draft.txt").read_text() == "a dark and stormy night\n"
+
+
+def test_after_it_the_roles_are_exchanged(pair: Pair, report: Path) -> None:
+    roles = [device("sessions", "--json").last["sessions"][0]["role"] for device in pair]
+    assert roles == ["primary", "secondary"]
+
+
+def test_a_session_that_is_elsewhere_cannot_be_handed_over(pair: Pair, report: Path) -> None:
+    answer = pair.desktop("to", "laptop", "report")
+    assert answer.exit_code == 3
+    assert "handoff take" in answer.err
+
+
+def test_into_for_a_session_that_lives_here_is_a_usage_error(pair: Pair, report: Path) -> None:
+    answer = pair.desktop("take", "report", "--into", "elsewhere")
+    assert answer.exit_code == 2
+    assert str(report) in answer.err
+
+
+def test_a_take_brings_it_back_where_it_was(pair: Pair, report: Path) -> None:
+    answer = pair.desktop("take", "report")
+    assert answer.out.splitlines()[0] == f"'report' is here: {report}"
+    assert pair.desktop("history", "report", "--verify").out.splitlines()[1:3] == [
+        "epoch 2: laptop took over",
+        "epoch 3: desktop took over",
+    ]
+
+
+def test_the_report_has_its_stable_keys(pair: Pair) -> None:
+    (pair.desktop.place / "chat.jsonl").write_text('{"role": "user"}\n')
+    report = pair.desktop("to", "laptop", "chat.jsonl", "--json").last
+    keys = {"outcome", "txn", "epoch", "pause_ms", "seconds", "sent_bytes", "received_bytes", "engine", "path", "into"}
+    assert keys <= set(report)
+    assert (report["outcome"], report["exit_code"], report["epoch"]) == ("done", 0, 2)
+
+
+def test_a_linked_device_is_listed(pair: Pair) -> None:
+    [listed] = pair.desktop("peers", "--json").last["peers"]
+    assert (listed["name"], listed["linked"]) == ("laptop", "own")
+
+
+def test_an_unlinked_device_is_a_stranger(pair: Pair, report: Path) -> None:
+    folder = pair.desktop.place / "other"
+    folder.mkdir()
+    assert pair.desktop("unlink", "laptop").out == "laptop is linked no more.\n"
+    assert pair.desktop("to", "laptop", "other").exit_code == 4
