@@ -62,6 +62,7 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/content/wellformed.py": "tests/content/test_objects.py",
     "p2p_handoff/engines/aiortc_engine.py": "tests/engines/test_conformance.py",
     "p2p_handoff/engines/base.py": "tests/engines/test_conformance.py",
+    "p2p_handoff/engines/negotiation.py": "tests/engines/test_conformance.py",
     "p2p_handoff/errors.py": "tests/test_documents.py",
     "p2p_handoff/protocol/channels.py": "tests/protocol/test_connection.py",
     "p2p_handoff/protocol/messages.py": "tests/protocol/test_codec.py",

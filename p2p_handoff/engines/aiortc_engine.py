@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aiortc import (
     RTCConfiguration,
@@ -27,7 +27,7 @@ from typing_extensions import override
 from p2p_handoff.engines import sdp
 from p2p_handoff.engines.aiortc_hardening import harden
 from p2p_handoff.engines.base import Engine, IceServer, Path, PathKind
-from p2p_handoff.engines.lifecycle import LiveConnection
+from p2p_handoff.engines.negotiation import NegotiatedConnection
 from p2p_handoff.engines.paths import path_kind, transport_address
 from p2p_handoff.errors import EngineError
 from p2p_handoff.limits import GATHER_DEADLINE, ICE_DEADLINE, MAX_FRAME
@@ -63,7 +63,7 @@ class AiortcEngine(Engine):
         )
 
 
-class AiortcConnection(LiveConnection):
+class AiortcConnection(NegotiatedConnection):
     """One ``RTCPeerConnection`` with two negotiated channels."""
 
     def __init__(
@@ -106,18 +106,6 @@ class AiortcConnection(LiveConnection):
             self._lost(f"the connection {self._peer.connectionState}")
 
     @override
-    async def create_offer(self) -> str:
-        return await self._describe()
-
-    @override
-    async def create_answer(self, offer: str) -> str:
-        await self._take(offer, "offer")
-        return await self._describe()
-
-    @override
-    async def set_answer(self, answer: str) -> None:
-        await self._take(answer, "answer")
-
     async def _describe(self) -> str:
         self._require_alive()
         try:
@@ -128,7 +116,8 @@ class AiortcConnection(LiveConnection):
         local = sdp.keep_sha256_fingerprint(sdp.require_candidates(self._peer.localDescription.sdp))
         return sdp.announce_max_message_size(local, self._accepts)
 
-    async def _take(self, description: str, kind: str) -> None:
+    @override
+    async def _take(self, description: str, kind: Literal["offer", "answer"]) -> None:
         self._require_alive()
         sdp.check_description(description)
         self._remote_limit = sdp.max_message_size(description) or self._accepts

@@ -14,13 +14,14 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from typing_extensions import override
 
 from p2p_handoff.engines import sdp
 from p2p_handoff.engines.base import Engine, IceServer, Path, PathKind
-from p2p_handoff.engines.lifecycle import LiveConnection, Phase
+from p2p_handoff.engines.lifecycle import Phase
+from p2p_handoff.engines.negotiation import NegotiatedConnection
 from p2p_handoff.engines.paths import path_kind, transport_address
 from p2p_handoff.errors import EngineError, LocalProtocolError, UsageError
 from p2p_handoff.limits import GATHER_DEADLINE, ICE_DEADLINE, MAX_NATIVE_FRAME
@@ -84,7 +85,7 @@ class NativeEngine(Engine):
         return NativeConnection(ice_servers, ice_deadline=self._ice_deadline, gather_deadline=self._gather_deadline)
 
 
-class NativeConnection(LiveConnection):
+class NativeConnection(NegotiatedConnection):
     """One ``RTCPeerConnection`` of libwebrtc with two negotiated channels."""
 
     def __init__(self, ice_servers: Sequence[IceServer], *, ice_deadline: float, gather_deadline: float) -> None:
@@ -142,18 +143,6 @@ class NativeConnection(LiveConnection):
             self._lost("the peer sent text on a binary channel")
 
     @override
-    async def create_offer(self) -> str:
-        return await self._describe()
-
-    @override
-    async def create_answer(self, offer: str) -> str:
-        await self._take(offer, "offer")
-        return await self._describe()
-
-    @override
-    async def set_answer(self, answer: str) -> None:
-        await self._take(answer, "answer")
-
     async def _describe(self) -> str:
         self._require_alive()
         try:
@@ -172,7 +161,8 @@ class NativeConnection(LiveConnection):
             async with asyncio.timeout(self._gather_deadline):
                 await self._gathered.wait()
 
-    async def _take(self, description: str, kind: str) -> None:
+    @override
+    async def _take(self, description: str, kind: Literal["offer", "answer"]) -> None:
         self._require_alive()
         sdp.check_description(description)
         self._remote_limit = sdp.max_message_size(description) or self._accepts

@@ -35,9 +35,7 @@ def owners(*peers: Peer) -> list[str]:
 @pytest.mark.parametrize(
     ("engine", "size", "cut"), [("wrtc", 48 * MIB, pull_the_cable), ("aiortc", 16 * MIB, drop_in_the_firewall)]
 )
-def test_a_handoff_goes_on_after_a_break_where_it_was(
-    devices: Devices, engine: str, size: int, cut: Cut
-) -> None:
+def test_a_handoff_goes_on_after_a_break_where_it_was(devices: Devices, engine: str, size: int, cut: Cut) -> None:
     laptop, desktop = devices.linked("--engine", engine)
     limit_rate(laptop, megabits=160)
     folder = random_file(laptop.user / "work" / "model.bin", size).parent
