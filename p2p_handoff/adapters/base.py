@@ -131,7 +131,11 @@ class OpenPart(ABC):
 
     @abstractmethod
     def freeze(self) -> Snapshot:
-        """The last picture before a grant. Edits made later are not in it; the next snapshot finds them."""
+        """The last picture before a grant. Edits made later are not in it; the next snapshot finds them.
+
+        Looks at more than times and sizes where those can lie. What it shows can be served until ``thaw`` or
+        ``release``, as far as it is not on this device's user to change it.
+        """
 
     @abstractmethod
     def thaw(self) -> None:
@@ -139,7 +143,21 @@ class OpenPart(ABC):
 
     @abstractmethod
     def release(self, root: Digest) -> None:
-        """The handoff was accepted: remember ``root`` as the last common state (the base of the next update)."""
+        """The handoff was accepted: remember ``root`` as the last common state (the base of the next update).
+
+        Repeating it changes nothing. What was edited since the freeze stays where it is: a contribution, counted by
+        ``edits_since`` and kept by every later ``commit``.
+        """
+
+    @abstractmethod
+    def edits_since(self, root: Digest) -> int:
+        """How many files or messages differ now from a root that was frozen or released; 0 when it is this one still.
+
+        At least 1 where they do differ, also when it is not remembered what stood under that root.
+
+        Raises:
+            ContentGoneError, StorageError: As ``snapshot``.
+        """
 
     @abstractmethod
     def stage(self, name: str) -> Staging:

@@ -9,6 +9,7 @@ side lacks.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing_extensions import override
 from p2p_handoff.adapters.base import Adapter, OpenPart, Snapshot, Staging
 from p2p_handoff.adapters.conversation_area import StagingArea, staging_path
 from p2p_handoff.adapters.conversation_follow import Follower
+from p2p_handoff.adapters.conversation_log import replay
 from p2p_handoff.adapters.conversation_snapshot import ConversationSnapshot
 from p2p_handoff.adapters.conversation_staging import ConversationStaging
 from p2p_handoff.adapters.conversation_store import ConversationStore, Record
@@ -26,6 +28,7 @@ from p2p_handoff.adapters.watcher import watch
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import IntegrityError, NotFoundError, UsageError
 from p2p_handoff.ids import Entropy
+from p2p_handoff.session.document import new_client_id, split_lines
 from p2p_handoff.session.manifest import PartType
 
 SUFFIX: Final = ".jsonl"
@@ -54,7 +57,9 @@ class ConversationPart(OpenPart):
 
     @override
     def freeze(self) -> Snapshot:
-        return self._picture(self._follower.catch_up(thorough=True))
+        record = self._follower.catch_up(thorough=True)
+        self._store.freeze(record)
+        return self._picture(record)
 
     def renew(self) -> Snapshot:
         """A picture under a fresh document id, for an undo: no older update merges into it on any device.
@@ -69,15 +74,39 @@ class ConversationPart(OpenPart):
 
     @override
     def thaw(self) -> None:
-        """Nothing to undo: a freeze takes nothing away, and the next snapshot finds what was written since."""
+        """What was written since is found by the next snapshot; what was granted need not be kept any more."""
+        self._store.forget_frozen()
 
     @override
     def release(self, root: Digest) -> None:
-        """Remember ``root`` as common; a root older than the last sixteen leaves the earlier common state as it is."""
+        """Remember ``root`` as common; one that is neither frozen nor among the last sixteen changes nothing."""
         record = self._store.load()
-        text = dict(record.roots).get(root) if record else None
-        if record is not None and text is not None:
+        text = self._text_under(root, record)
+        if record is not None and text is not None and text != record.common:
             self._store.save(replace(record, common=text), record)
+
+    def _text_under(self, root: Digest, record: Record | None) -> Digest | None:
+        frozen = self._store.frozen()
+        if frozen is not None and frozen.log.root.name == root:
+            return frozen.log.text.digest
+        return dict(record.roots).get(root) if record else None
+
+    @override
+    def edits_since(self, root: Digest) -> int:
+        """How many lines were written, removed or changed since; see ``OpenPart.edits_since``."""
+        record = self._follower.catch_up(thorough=False)
+        if record.log.text.digest == (self._text_under(root, record) or record.common):
+            return 0
+        frozen = self._store.frozen()
+        if frozen is None or frozen.log.root.name != root:
+            return 1
+        before, now = self._lines(frozen), self._lines(record)
+        return max(1, (now - before).total(), (before - now).total())
+
+    def _lines(self, record: Record) -> Counter[bytes]:
+        contents = [update.content for update in record.log.updates]
+        document, _ = replay(contents, self._store.read, new_client_id(self._entropy))
+        return Counter(split_lines(document.render()))
 
     @override
     def stage(self, name: str) -> Staging:

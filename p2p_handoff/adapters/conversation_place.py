@@ -3,8 +3,9 @@
 
 Specification: docs/specs/conversation.md §8. An update goes in rounds: import what this device wrote, merge, render,
 journal, exchange atomically, look at what came out. If that is not what was imported, it is imported as well and
-another round puts the result in place. The device's own record changes once, at the end; every step before it can
-be repeated after a crash, because the journal says by inode which side of the exchange we are on.
+another round puts the result in place; what a program still has open for writing is kept beside it. The device's
+own record changes once, at the end; every step before it can be repeated after a crash, because the journal says by
+inode which side of the exchange we are on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from p2p_handoff.adapters.conversation_follow import GENERATION_BYTES, Follower
 from p2p_handoff.adapters.conversation_log import Log, replay, text_of
 from p2p_handoff.adapters.conversation_store import Record
 from p2p_handoff.adapters.platform_files import exchange, rename_exclusive, settle_exchange
+from p2p_handoff.adapters.writers import Writers
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import ContentGoneError, IntegrityError, StorageError
 from p2p_handoff.ids import Entropy
@@ -64,6 +66,7 @@ class Placer:
         self._step = step
         self._name = os.fsencode(plan.destination.name)
         self._conflicts: list[Path] = []
+        self._writers = Writers()
 
     def place(self) -> Placement:
         """Put the conversation in place, record it, remove the staging directory. May be called again after a crash.
@@ -112,6 +115,7 @@ class Placer:
             store.updates.adopt(update.content.ref, self._area.updates)
         roots = current.roots if current else ()
         common = self._plan.log.text.digest
+        store.forget_frozen()
         store.save(Record(self._entropy(GENERATION_BYTES), log, common, roots).knowing_root(), current)
 
     # --- an update where it lives -----------------------------------------------------------------
@@ -120,11 +124,12 @@ class Placer:
         step = self._area.journal() or self._first_round()
         while True:
             self._exchange(step)
+            closed = self._writers.are_gone(self._area.descriptor, step.staged)
             surprise = self._surprise(step)
-            if surprise is None:
-                break
-            if not step.merging or step.number + 1 == MAX_ROUNDS:
+            mergeable = step.merging and step.number + 1 < MAX_ROUNDS
+            if not closed or (surprise is not None and not mergeable):
                 self._keep_copy(step)
+            if surprise is None or not mergeable:
                 break
             step = self._next_round(step, surprise)
         self._record(step.next, step.generation)

@@ -26,6 +26,7 @@ from p2p_handoff.limits import MAX_CRDT_UPDATE, MAX_OBJECT
 
 _LABEL: Final = "conversation-state/1"
 _RECORD: Final = b"log"
+_FROZEN: Final = b"frozen"
 _UPDATES: Final = b"updates"
 _KEPT_ROOTS: Final = 16
 """Roots whose text is remembered, so that a grant of an older one can still become the common state."""
@@ -146,8 +147,11 @@ class ConversationStore:
 
     def load(self) -> Record | None:
         """The record; None where there is none that can be read with all that it names."""
+        return self._whole(_RECORD)
+
+    def _whole(self, name: bytes) -> Record | None:
         try:
-            record = decode_record(beneath.read_whole(self._directory, _RECORD, MAX_OBJECT))
+            record = decode_record(beneath.read_whole(self._directory, name, MAX_OBJECT))
         except (NotFoundError, IntegrityError):
             return None
         whole = all(self.updates.has(update.content.ref) for update in record.log.updates)
@@ -174,7 +178,27 @@ class ConversationStore:
         with beneath.typed_errors("record a conversation's log"):
             beneath.write_atomically(self._directory, _RECORD, encode_record(record))
             logs = [record.log, *([previous.log] if previous else [])]
+            frozen = self.frozen()
+            logs.extend([frozen.log] if frozen else [])
             self.updates.keep_only(update.content.ref for log in logs for update in log.updates)
+
+    def freeze(self, record: Record) -> None:
+        """Remember a record as granted: what it names stays until another one is frozen or ``forget_frozen``.
+
+        Raises:
+            StorageError: The disk is full or failing.
+        """
+        with beneath.typed_errors("remember the frozen conversation"):
+            beneath.write_atomically(self._directory, _FROZEN, encode_record(record))
+
+    def frozen(self) -> Record | None:
+        """The record that was frozen last; None where there is none that can be read with all that it names."""
+        return self._whole(_FROZEN)
+
+    def forget_frozen(self) -> None:
+        """Nothing is granted any more, and nothing in common with what was."""
+        with beneath.typed_errors("forget the frozen conversation"):
+            beneath.remove_tree(self._directory, _FROZEN)
 
 
 def encode_record(record: Record) -> bytes:

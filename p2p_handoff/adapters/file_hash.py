@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from p2p_handoff.adapters import beneath
+from p2p_handoff.adapters.platform_files import has_writer
 from p2p_handoff.adapters.stat_cache import FileRecord
 from p2p_handoff.content.chunking import cut
 from p2p_handoff.content.digests import Digest, digest
@@ -37,6 +38,8 @@ class HashedFile:
 
     record: FileRecord
     indexes: dict[Digest, bytes] = field(default_factory=dict)
+    written: bool = False
+    """Somebody had the file open for writing: a mapping may change it without another stamp."""
 
 
 def hash_file(opened: int, name: bytes) -> HashedFile:
@@ -69,10 +72,11 @@ def hash_small(opened: int, name: bytes, before: os.stat_result) -> HashedFile |
         name: As for ``hash_file``.
         before: Its status before it was opened.
     """
+    written = has_writer(opened)  # Before the reading: what a mapping changes after it must not be missed.
     data = os.read(opened, SMALL + 1)
     if len(data) != before.st_size or not _same(before, os.fstat(opened)):
         return None
-    return HashedFile(_record(name, before, one_chunk(data), ()))
+    return HashedFile(_record(name, before, one_chunk(data), ()), written=written)
 
 
 def one_chunk(data: bytes) -> Content:
@@ -103,12 +107,14 @@ def chunks_of_file(opened: int, size: int) -> Iterator[tuple[Digest, int]]:
 
 
 def _hash_once(opened: int, name: bytes, before: os.stat_result) -> HashedFile | None:
+    written = has_writer(opened)
     try:
         chunks = tuple(chunks_of_file(opened, before.st_size))
     except EOFError:
         return None
     content, indexes = build_content(chunks)
-    return HashedFile(_record(name, before, content, chunks if content.level else ()), indexes)
+    record = _record(name, before, content, chunks if content.level else ())
+    return HashedFile(record, indexes, written)
 
 
 def _record(

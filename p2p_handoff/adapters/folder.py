@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ from p2p_handoff.adapters.ignore import IGNORE_FILE, is_own, load_rules
 from p2p_handoff.adapters.stat_cache import FileRecord
 from p2p_handoff.adapters.watcher import Watcher, watch
 from p2p_handoff.content.digests import Digest
+from p2p_handoff.content.objects import EntryKind
+from p2p_handoff.content.trees import Change, diff
 from p2p_handoff.errors import ContentGoneError, NotFoundError, UsageError
 from p2p_handoff.session.manifest import PartType
 
@@ -52,13 +55,19 @@ class OpenFolder(OpenPart):
         self._state = _open_state(state)
         self._device = device
         self._known: Mapping[bytes, FileRecord] | None = None
+        self._written: set[bytes] = set()
         self._previous: Scan = NOTHING
+        self._turn = threading.RLock()
         self._watchers: list[Watcher] = []
         _open_folder(path).close()
 
     @override
     def snapshot(self) -> FolderSnapshot:
         """A picture of the folder now; files whose status is unchanged are not read."""
+        with self._turn:
+            return self._picture()
+
+    def _picture(self) -> FolderSnapshot:
         folder = self._open()
         rules = load_rules(folder.descriptor)
         if self._known is None:
@@ -74,7 +83,9 @@ class OpenFolder(OpenPart):
         """The last picture before a grant, remembered so that ``release`` finds it after a restart."""
         for watcher in self._watchers:
             watcher.drain(_DRAIN)
-        picture = self.snapshot()
+        with self._turn:
+            self._trust_no_mapping()
+            picture = self._picture()
         with beneath.typed_errors("remember the frozen state"):
             pack = picture.pack()
             tree_pack.save(self._state.descriptor, tree_pack.FROZEN, tree_pack.encode(pack), sync=False)
@@ -91,7 +102,10 @@ class OpenFolder(OpenPart):
         A root that neither is frozen nor on disk now leaves the older base: still a common state, from which at
         worst more conflict copies follow.
         """
-        frozen = tree_pack.load(self._state.descriptor, tree_pack.FROZEN)
+        base = self._remembered(tree_pack.BASE)
+        if base is not None and base.root == root:
+            return
+        frozen = self._remembered(tree_pack.FROZEN)
         with beneath.typed_errors("remember the common state"):
             if frozen is not None and frozen.root == root:
                 tree_pack.promote(self._state.descriptor)
@@ -99,6 +113,20 @@ class OpenFolder(OpenPart):
             picture = self.snapshot()
             if picture.root == root:
                 tree_pack.save(self._state.descriptor, tree_pack.BASE, tree_pack.encode(picture.pack()), sync=True)
+
+    @override
+    def edits_since(self, root: Digest) -> int:
+        """How many files and links differ from those under ``root``; see ``OpenPart.edits_since``."""
+        picture = self.snapshot()
+        if picture.root == root:
+            return 0
+        packs = (self._remembered(tree_pack.FROZEN), self._remembered(tree_pack.BASE))
+        before = next((pack for pack in packs if pack is not None and pack.root == root), None)
+        if before is None:
+            return 1
+        objects = {**before.objects, **picture.scan.objects()}
+        changes = diff(root, picture.root, objects.__getitem__)
+        return max(1, len({change.path for change in changes if not _is_directory(change)}))
 
     @override
     def stage(self, name: str) -> Staging:
@@ -118,13 +146,26 @@ class OpenFolder(OpenPart):
 
         return stop
 
+    def _remembered(self, name: bytes) -> tree_pack.TreePack | None:
+        return tree_pack.load(self._state.descriptor, name)
+
     def _remember(self, found: Scan, began: int) -> None:
+        """Trust what was hashed as long as its status stays, but for what may change under the same status."""
+        self._written |= found.written
         if self._known is None or not unchanged_since(found.records, self._known):
-            stat_cache.save(self._state.descriptor, found.records, began)
+            lasting = {path: record for path, record in found.records.items() if path not in self._written}
+            stat_cache.save(self._state.descriptor, lasting, began)
         self._known = {
             path: record for path, record in found.records.items() if not stat_cache.is_racy(record.ctime_ns, began)
         }
+        self._written &= self._known.keys()
         self._previous = found
+
+    def _trust_no_mapping(self) -> None:
+        """A file that somebody writes to through a mapping is stamped once and not again: it is read once more."""
+        if self._known is not None:
+            self._known = {path: record for path, record in self._known.items() if path not in self._written}
+        self._written.clear()
 
     def _is_relevant(self, changed: str) -> bool:
         try:
@@ -191,6 +232,11 @@ class FolderAdapter(Adapter):
             NotFoundError: It is gone, so its commit was completed; or it was never sealed.
         """
         return SealedFolder(directory, _open_state(state))
+
+
+def _is_directory(change: Change) -> bool:
+    entry = change.new or change.old
+    return entry is not None and entry.kind is EntryKind.DIRECTORY
 
 
 def _open_folder(path: Path) -> beneath.HeldDirectory:

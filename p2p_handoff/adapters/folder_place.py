@@ -2,9 +2,10 @@
 """Applies a sealed journal to a folder that lives here. Layer: I/O ring, adapters.
 
 Specification: docs/specs/adapters.md §8. Rule: nothing is discarded before it was taken out and looked at. What
-arrives is exchanged with what stands there; what came out is discarded only if it is the base's version (or equal
-to what arrived), else it is kept as a conflict copy. Every operation finds out from the disk how far it got, so
-the journal can be applied again from any point of a crash. ``steps`` yields after each durable act.
+arrives is exchanged with what stands there; what came out is discarded only if it is the base's version (or equal to
+what arrived) and no program has it open for writing, else it is kept as a conflict copy. Every operation finds out
+from the disk how far it got, so the journal can be applied again from any point of a crash. ``steps`` yields after
+each durable act.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from p2p_handoff.adapters.folder_plan import Operation, Step, same_unit
 from p2p_handoff.adapters.folder_scan import scan
 from p2p_handoff.adapters.ignore import IgnoreRules
 from p2p_handoff.adapters.platform_files import exchange, exists, rename_exclusive, settle_exchange
+from p2p_handoff.adapters.writers import Writers
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import Entry, EntryKind, Read, build_content
 from p2p_handoff.errors import HandoffError, PathError, StorageError
@@ -56,6 +58,7 @@ class Placer:
         self._folder = folder
         self._journal = journal
         self._read = read
+        self._writers = Writers()
         self._arriving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, ARRIVING))
         self._leaving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, LEAVING))
         self._handlers: dict[Step, Callable[[int, Operation], Iterator[None]]] = {
@@ -215,7 +218,7 @@ class Placer:
 
     def _discarded(self, holder: int, name: bytes, operation: Operation) -> bool:
         """Discard what came out if nothing is lost by it."""
-        if self._is_known(holder, name, operation):
+        if self._writers.are_gone(holder, name) and self._is_known(holder, name, operation):
             beneath.remove_tree(holder, name)
             return True
         with suppress(OSError):

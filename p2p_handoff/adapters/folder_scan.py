@@ -51,6 +51,8 @@ class Scan:
     indexes: Mapping[Digest, bytes]
     skipped: tuple[bytes, ...]
     """Sockets, fifos and devices: they cannot be handed off."""
+    written: frozenset[bytes] = frozenset()
+    """Files that somebody had open for writing while they were hashed: their times may lie from then on."""
 
     @property
     def root(self) -> Content:
@@ -124,6 +126,7 @@ class _Walk:
         self._repositories: list[tuple[beneath.Components, git_unit.Stillness]] = []
         self._skipped: list[bytes] = []
         self._indexes: dict[Digest, bytes] = {}
+        self._written: set[bytes] = set()
         self.records: dict[bytes, FileRecord] = {}
         self._visit(root, b"", 0)
         self._hash_large()
@@ -141,7 +144,7 @@ class _Walk:
                 Entry(name, EntryKind.DIRECTORY, content=built[prefix + name].content) for name in found.children
             )
             built[found.path] = self._directory(found)
-        return Scan(built, self.records, self._indexes, tuple(self._skipped))
+        return Scan(built, self.records, self._indexes, tuple(self._skipped), frozenset(self._written))
 
     def _directory(self, found: _Directory) -> ScannedDirectory:
         entries = tuple(sorted(found.entries, key=_by_name))
@@ -199,6 +202,8 @@ class _Walk:
         here.entries.append(hashed.record.entry)
         self.records[path] = hashed.record
         self._indexes.update(hashed.indexes)
+        if hashed.written:
+            self._written.add(path)
 
     def _hash_large(self) -> None:
         if not self._large:

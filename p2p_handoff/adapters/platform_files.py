@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs by platform about files: atomic exchange, exclusive rename, resolution beneath, bulk sync.
+"""What differs by platform about files: atomic exchange, exclusive rename, writers, bulk sync.
 
-Layer: I/O ring, adapters. Specification: docs/specs/adapters.md §6. Linux offers renameat2(2), openat2(2) and
-syncfs(2), macOS renameatx_np(2). Where a kernel or a file system has none of them, a documented dance of plain
+Layer: I/O ring, adapters. Specification: docs/specs/adapters.md §6. Linux offers renameat2(2), openat2(2), leases
+and syncfs(2), macOS renameatx_np(2). Where a kernel or a file system has none of them, a documented dance of plain
 calls takes their place. Every name is one path component relative to a held directory descriptor.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import signal
 import stat
 import sys
 from typing import Final
@@ -26,6 +28,8 @@ _OPENAT2: Final = 437  # one number on every Linux architecture but alpha
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
+
+_F_SETSIG: Final = 10  # one number on every Linux architecture
 
 SWAP_SUFFIX: Final = b".swap"
 """Appended to the staged name while an exchange without kernel support is under way."""
@@ -204,6 +208,28 @@ def _openat2_works() -> bool:
 
 _AT_FDCWD: Final = -100
 _HAS_OPENAT2: Final = _openat2_works()
+
+
+def has_writer(opened: int) -> bool:
+    """True when some program has a file open for writing, or mapped so; False where nobody can tell.
+
+    Linux grants a read lease exactly when no descriptor writes (fcntl(2), F_SETLEASE); elsewhere, for another user's
+    file and on file systems without leases the answer is False.
+
+    Args:
+        opened: Descriptor of a regular file, for reading only.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        # The lease is given back at once. Should somebody open the file in between, the kernel tells by a signal:
+        # by default one that ends the process, here one that is ignored by default.
+        fcntl.fcntl(opened, _F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
 
 
 def sync_filesystem(descriptor: int) -> None:

@@ -108,7 +108,7 @@ def save(state: int, name: bytes, data: bytes, *, sync: bool) -> None:
 
 def promote(state: int) -> None:
     """Make the frozen pack the base; durable when this returns."""
+    with beneath.file(state, (FROZEN,)) as opened:
+        os.fsync(opened)  # first: a power cut must not leave a damaged base where there was a whole one
     os.rename(FROZEN, BASE, src_dir_fd=state, dst_dir_fd=state)
-    with beneath.file(state, (BASE,)) as opened:
-        os.fsync(opened)
     os.fsync(state)

@@ -182,7 +182,7 @@ class Outgoing:
     async def _picture_again(self) -> None:
         """After a restart: what was granted can still be served where nothing changed on disk since."""
         try:
-            await self._take_picture(freeze=self.machine.parts)
+            await self._take_picture()  # No freeze: the adapters remember what was granted, not what is here by now.
         except Exception as error:  # noqa: BLE001 - whatever it is, the target's answer must still be fetched
             log.warning("handoff %s: what was granted cannot be read: %s", self.plan.txn[:6], error)
 

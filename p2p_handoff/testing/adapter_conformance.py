@@ -11,9 +11,13 @@ between two imagined devices through the adapter's contract alone, as an agent w
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +56,13 @@ class AdapterBench(ABC):
     @abstractmethod
     def collide(self, path: Path, mark: str) -> None:
         """As ``edit``, but all marks are written to the same place of the part."""
+
+    @abstractmethod
+    def hold(self, path: Path) -> AbstractContextManager[Callable[[str], None]]:
+        """A program that keeps the file open which ``collide`` writes to; what is yielded writes a mark through it.
+
+        Each mark must be on its way to the disk when the call returns, as with write(2).
+        """
 
     @abstractmethod
     def read(self, path: Path) -> Mapping[str, bytes]:
@@ -109,6 +120,58 @@ def deliver(staging: Staging, wants: Iterable[Want], source: Snapshot, *, at_mos
     return delivered
 
 
+@contextmanager
+def somebody_saving(save: Callable[[str], None]) -> Iterator[list[str]]:
+    """A person who saves mark after mark in another thread: at least one before the block and one behind its end.
+
+    Args:
+        save: Writes one mark.
+
+    Yields:
+        The marks that were saved; complete once the block has ended.
+    """
+    saved: list[str] = []
+    another, stop = threading.Event(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            mark = f"mark{len(saved):05}"
+            save(mark)
+            saved.append(mark)
+            another.set()
+
+    thread = threading.Thread(target=work, name="somebody saving")
+    thread.start()
+    try:
+        another.wait()
+        yield saved
+        another.clear()
+        another.wait()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def let_rest(path: Path, seconds: float = 0.1) -> None:
+    """Wait until the newest change of a part is so old that an adapter may trust its status; backdates the times."""
+    for item in (path, *path.rglob("*")):
+        if not item.is_symlink():
+            os.utime(item, ns=(0, 10**18 + 1))
+    time.sleep(seconds)
+
+
+def rewind(path: Path, times: Mapping[Path, int]) -> None:
+    """Give every file below a path, and itself, the modification time that it had, as some tools do."""
+    for item in (path, *path.rglob("*")):
+        if item in times and not item.is_symlink():
+            os.utime(item, ns=(times[item], times[item]))
+
+
+def modification_times(path: Path) -> dict[Path, int]:
+    """The modification times of a part's files, in nanoseconds."""
+    return {item: item.lstat().st_mtime_ns for item in (path, *path.rglob("*"))}
+
+
 def transfer(source: Device, target: Device) -> Placement:
     """A whole handoff from one device to another, through the adapter's contract alone."""
     part = source.open()
@@ -120,6 +183,15 @@ def transfer(source: Device, target: Device) -> Placement:
     placement = staging.commit()
     part.release(picture.root)
     return placement
+
+
+def sealed(source: Device, target: Device) -> tuple[Snapshot, Staging]:
+    """A handoff up to the commit point: the frozen picture, and all of it sealed at the target."""
+    picture = source.open().freeze()
+    staging = target.stage()
+    deliver(staging, staging.begin(picture.root, picture.root_size), picture)
+    staging.seal()
+    return picture, staging
 
 
 class AdapterConformance:
@@ -345,3 +417,150 @@ class AdapterConformance:
         assert part.snapshot().root != frozen.root
         transfer(source, target)
         assert b"apple" in target.everything()
+
+    # --- frozen means frozen ------------------------------------------------------------------------
+
+    def test_an_edit_while_frozen_is_counted_and_ordinary_after_a_refusal(
+        self, source: Device, bench: AdapterBench
+    ) -> None:
+        """What was granted does not have it, the next picture does."""
+        part = source.open()
+        frozen = part.freeze()
+        assert part.edits_since(frozen.root) == 0
+        bench.edit(source.path, "apple")
+        assert part.edits_since(frozen.root) == 1
+        part.thaw()
+        assert part.snapshot().root != frozen.root
+        assert b"apple" in source.everything()
+
+    def test_an_edit_while_frozen_is_a_contribution_after_an_acceptance(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """It is counted, also after a restart, and stays when the other side hands back what it did meanwhile."""
+        part = source.open()
+        picture = part.freeze()
+        bench.edit(source.path, "apple")
+        staging = target.stage()
+        deliver(staging, staging.begin(picture.root, picture.root_size), picture)
+        staging.seal()
+        staging.commit()
+        assert b"apple" not in target.everything()
+        part.release(picture.root)
+        bench.edit(source.path, "pear")
+        assert source.open().edits_since(picture.root) == 2
+        bench.edit(target.path, "plum")
+        assert not transfer(target, source).conflicts
+        assert all(mark in source.everything() for mark in (b"apple", b"pear", b"plum"))
+        transfer(source, target)
+        assert bench.read(target.path) == bench.read(source.path)
+
+    def test_a_contribution_to_the_same_place_is_kept_beside_the_other(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """Edited after the grant here and as primary there: both are found where the session is."""
+        picture, staging = sealed(source, target)
+        bench.collide(source.path, "apple")
+        staging.commit()
+        source.open().release(picture.root)
+        bench.collide(target.path, "plum")
+        transfer(target, source)
+        assert b"apple" in source.everything()
+        assert b"plum" in source.everything()
+
+    def test_a_release_that_a_crash_prevented_can_follow(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """After a restart, repeated, and with edits in between: the base is what was granted."""
+        picture, staging = sealed(source, target)
+        bench.edit(source.path, "apple")
+        staging.commit()
+        source.open().snapshot()
+        for _ in range(2):
+            source.open().release(picture.root)
+        assert source.open().edits_since(picture.root) == 1
+        bench.collide(target.path, "plum")
+        assert not transfer(target, source).conflicts
+        assert b"apple" in source.everything()
+
+    def test_a_frozen_picture_is_served_while_edits_go_on(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """A source that waits long for its answer is followed meanwhile: what it granted must stay readable."""
+        part = source.open()
+        for number in range(3):
+            bench.edit(source.path, f"before{number}")
+            part.snapshot()
+        picture = part.freeze()
+        for number in range(12):
+            bench.edit(source.path, f"later{number}")
+            part.snapshot()
+        staging = target.stage()
+        deliver(staging, staging.begin(picture.root, picture.root_size), picture)
+        assert staging.complete
+        staging.seal()
+        staging.commit()
+        assert b"later" not in target.everything()
+
+    def test_an_edit_that_keeps_size_and_time_is_found(self, source: Device, bench: AdapterBench) -> None:
+        """Tools restore times; the next picture and the count notice all the same."""
+        bench.collide(source.path, "apple")
+        part = source.open()
+        let_rest(source.path)
+        part.snapshot()
+        picture = part.freeze()
+        times = modification_times(source.path)
+        bench.collide(source.path, "grape")
+        rewind(source.path, times)
+        assert part.edits_since(picture.root) >= 1
+        assert part.snapshot().root != picture.root
+
+    def test_a_program_that_keeps_its_file_open_is_heard_after_the_freeze(
+        self, source: Device, bench: AdapterBench
+    ) -> None:
+        """Opened before the freeze, written to after it."""
+        part = source.open()
+        with bench.hold(source.path) as write:
+            picture = part.freeze()
+            write("apple")
+            assert part.edits_since(picture.root) >= 1
+        part.release(picture.root)
+        assert part.edits_since(picture.root) >= 1
+        assert b"apple" in source.everything()
+
+    def test_a_program_that_keeps_a_replaced_file_open_writes_to_a_copy(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """What it writes after the commit is found beside the part, and the commit says where."""
+        transfer(source, target)
+        bench.collide(source.path, "apple")
+        with bench.hold(target.path) as write:
+            placement = transfer(source, target)
+            write("pear")
+        assert placement.conflicts
+        assert all(conflict.exists() for conflict in placement.conflicts)
+        assert b"apple" in target.everything()
+        assert b"pear" in target.everything()
+
+    def test_saves_in_the_moment_of_the_commit_are_not_lost(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """Everything that the target's user saves before, during and after the commit is there."""
+        transfer(source, target)
+        bench.collide(source.path, "apple")
+        _, staging = sealed(source, target)
+        with somebody_saving(lambda mark: bench.edit(target.path, mark)) as saved:
+            staging.commit()
+        found = target.everything()
+        assert [mark for mark in saved if mark.encode() not in found] == []
+        assert b"apple" in found
+
+    def test_the_last_save_in_the_moment_of_the_commit_is_not_lost(
+        self, source: Device, target: Device, bench: AdapterBench
+    ) -> None:
+        """As above, all to the place that the commit replaces: the last one must be there."""
+        transfer(source, target)
+        bench.collide(source.path, "apple")
+        _, staging = sealed(source, target)
+        with somebody_saving(lambda mark: bench.collide(target.path, mark)) as saved:
+            staging.commit()
+        assert saved[-1].encode() in target.everything()

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ class ConversationBench(AdapterBench):
     def collide(self, path: Path, mark: str) -> None:
         _, *rest = path.read_bytes().splitlines(keepends=True)
         path.write_bytes(b"".join([f'{{"role":"system","text":"{mark}"}}\n'.encode(), *rest]))
+
+    @override
+    @contextmanager
+    def hold(self, path: Path) -> Iterator[Callable[[str], None]]:
+        with path.open("ab", buffering=0) as opened:
+
+            def write(mark: str) -> None:
+                opened.write(f'{{"role":"user","text":"{mark}"}}\n'.encode())
+
+            yield write
 
     @override
     def read(self, path: Path) -> Mapping[str, bytes]:

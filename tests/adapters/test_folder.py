@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from p2p_handoff.adapters import stat_cache
+from p2p_handoff.adapters.beneath import HeldDirectory, open_root
 from p2p_handoff.errors import ContentGoneError, NotFoundError, UsageError
 from tests.adapters.folder_peers import Peer, hand_off, write
 
@@ -69,3 +73,26 @@ def test_changes_are_watched_and_ignored_ones_are_not(peer: Peer) -> None:
     write(peer.path / "d/b.txt", b"edited")
     assert changed.wait(5)
     stop()
+
+
+def test_a_freeze_sees_what_a_mapping_wrote_without_another_stamp(peer: Peer) -> None:
+    peer.write({"database": b"a" * 4096})
+    part = peer.open()
+    with (peer.path / "database").open("r+b") as opened, mmap.mmap(opened.fileno(), 4096) as mapped:
+        mapped[0] = ord("b")  # stamped: the page is dirty from now on
+        time.sleep(0.1)  # until the stamp is old enough to be trusted
+        followed = part.snapshot()
+        mapped[0] = ord("c")
+        assert part.freeze().root != followed.root
+    assert part.snapshot().root == part.freeze().root
+
+
+def test_a_file_that_is_written_to_is_not_in_the_cache_file(peer: Peer) -> None:
+    peer.write({"log": b"one\n", "calm": b"calm"})
+    time.sleep(0.1)
+    with (peer.path / "log").open("ab"):
+        peer.open().snapshot()
+    state = HeldDirectory(open_root(peer.state))
+    known = stat_cache.load(state.descriptor)
+    assert b"calm" in known
+    assert b"log" not in known

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -47,8 +49,18 @@ class FolderBench(AdapterBench):
         (path / "src" / "main.py").write_text(mark)
 
     @override
+    @contextmanager
+    def hold(self, path: Path) -> Iterator[Callable[[str], None]]:
+        with (path / "src" / "main.py").open("r+b", buffering=0) as opened:
+            yield lambda mark: _written(opened, mark)
+
+    @override
     def read(self, path: Path) -> Mapping[str, bytes]:
         return {str(item.relative_to(path)): describe(item) for item in sorted(path.rglob("*"))}
+
+
+def _written(opened: FileIO, mark: str) -> None:
+    assert opened.write(mark.encode()) == len(mark)
 
 
 def describe(item: Path) -> bytes:
