@@ -24,7 +24,7 @@ from p2p_handoff.adapters.conversation_log import replay
 from p2p_handoff.adapters.conversation_snapshot import ConversationSnapshot
 from p2p_handoff.adapters.conversation_staging import ConversationStaging
 from p2p_handoff.adapters.conversation_store import ConversationStore, Record
-from p2p_handoff.adapters.watcher import watch
+from p2p_handoff.adapters.watcher import Watch, watch
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import IntegrityError, NotFoundError, UsageError
 from p2p_handoff.ids import Entropy
@@ -42,12 +42,14 @@ class ConversationPart(OpenPart):
         state: The part's directory in the agent's home.
         entropy: Random bytes for ids.
         device_name: Written into the names of conflict copies.
+        watching: Watches the file's directory.
     """
 
-    def __init__(self, path: Path, state: Path, entropy: Entropy, device_name: str) -> None:
+    def __init__(self, path: Path, state: Path, entropy: Entropy, device_name: str, watching: Watch = watch) -> None:
         self.path = path
         self._entropy = entropy
         self._device_name = device_name
+        self._watch = watching
         self._store = ConversationStore(state)
         self._follower = Follower(path, self._store, entropy)
 
@@ -116,7 +118,7 @@ class ConversationPart(OpenPart):
     @override
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         mine = str(self.path.parent.resolve() / self.path.name)
-        return watch(self.path.parent, changed, lambda path: path == mine, recursive=False).stop
+        return self._watch(self.path.parent, changed, lambda path: path == mine, recursive=False).stop
 
 
 class ConversationAdapter(Adapter):
@@ -125,14 +127,18 @@ class ConversationAdapter(Adapter):
     Args:
         entropy: Random bytes for CRDT client ids and document ids.
         device_name: This device's display name, for the names of conflict copies.
+        watching: Watches directories.
     """
 
     kind = "conversation"
     part_type = PartType.MESSAGES
 
-    def __init__(self, entropy: Entropy = os.urandom, device_name: str = "this-device") -> None:
+    def __init__(
+        self, entropy: Entropy = os.urandom, device_name: str = "this-device", watching: Watch = watch
+    ) -> None:
         self._entropy = entropy
         self._device_name = device_name
+        self._watch = watching
 
     @override
     def claims(self, path: Path) -> bool:
@@ -144,7 +150,7 @@ class ConversationAdapter(Adapter):
             raise NotFoundError(f"there is no conversation at {path}")
         if not self.claims(path):
             raise UsageError(f"{path} is not a regular file that ends in {SUFFIX}")
-        return ConversationPart(path, state, self._entropy, self._device_name)
+        return ConversationPart(path, state, self._entropy, self._device_name, self._watch)
 
     @override
     def stage_new(self, destination: Path, state: Path, name: str) -> Staging:

@@ -25,7 +25,7 @@ from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.adapters.folder_staging import Arrival, FolderStaging
 from p2p_handoff.adapters.ignore import IGNORE_FILE, is_own, load_rules
 from p2p_handoff.adapters.stat_cache import FileRecord
-from p2p_handoff.adapters.watcher import Watcher, watch
+from p2p_handoff.adapters.watcher import Watch, Watching, watch
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import EntryKind
 from p2p_handoff.content.trees import Change, diff
@@ -43,6 +43,7 @@ class OpenFolder(OpenPart):
         path: Absolute, links resolved.
         state: The part's state directory.
         device: Names this device's versions in conflict copies.
+        watching: Watches the folder.
 
     Raises:
         NotFoundError: Nothing is there.
@@ -50,15 +51,16 @@ class OpenFolder(OpenPart):
         StorageError: The state directory cannot be used.
     """
 
-    def __init__(self, path: Path, state: Path, device: str) -> None:
+    def __init__(self, path: Path, state: Path, device: str, watching: Watch = watch) -> None:
         self.path = path
         self._state = _open_state(state)
         self._device = device
+        self._watch = watching
         self._known: Mapping[bytes, FileRecord] | None = None
         self._written: set[bytes] = set()
         self._previous: Scan = NOTHING
         self._turn = threading.RLock()
-        self._watchers: list[Watcher] = []
+        self._watchers: list[Watching] = []
         _open_folder(path).close()
 
     @override
@@ -136,7 +138,7 @@ class OpenFolder(OpenPart):
     @override
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call ``changed`` after changes on disk; see ``OpenPart.watch``."""
-        watcher = watch(self.path, changed, self._is_relevant)
+        watcher = self._watch(self.path, changed, self._is_relevant)
         self._watchers.append(watcher)
 
         def stop() -> None:
@@ -191,13 +193,15 @@ class FolderAdapter(Adapter):
 
     Args:
         device: Names this device's versions in conflict copies; the host's name unless given.
+        watching: Watches folders.
     """
 
     kind = "folder"
     part_type = PartType.FILES
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(self, device: str | None = None, watching: Watch = watch) -> None:
         self._device = device or platform.node() or "this-device"
+        self._watch = watching
 
     @override
     def claims(self, path: Path) -> bool:
@@ -207,7 +211,7 @@ class FolderAdapter(Adapter):
     @override
     def open(self, path: Path, state: Path) -> OpenFolder:
         """Open the folder at ``path``; see ``Adapter.open``."""
-        return OpenFolder(path.resolve(), state, self._device)
+        return OpenFolder(path.resolve(), state, self._device, self._watch)
 
     @override
     def stage_new(self, destination: Path, state: Path, name: str) -> Staging:

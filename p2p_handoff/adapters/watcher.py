@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import watchfiles
 
@@ -30,6 +30,30 @@ COOKIE_PREFIX: Final = ".handoff-cookie-"
 """Names with this prefix are the watcher's own: never part of a snapshot."""
 
 _cookies = count()
+
+
+class Watching(Protocol):
+    """A watch that goes on until it is stopped."""
+
+    def drain(self, timeout: float = 1.0) -> bool:
+        """Wait until everything that happened before this call has been reported, or so many seconds."""
+
+    def stop(self) -> None:
+        """Report nothing any more."""
+
+
+class Watch(Protocol):
+    """Begins to watch a directory; ``watch`` is the real one."""
+
+    def __call__(
+        self,
+        directory: Path,
+        changed: Callable[[], None],
+        relevant: Callable[[str], bool],
+        *,
+        recursive: bool = True,
+    ) -> Watching:
+        """As ``watch``."""
 
 
 class Watcher:

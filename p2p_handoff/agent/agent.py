@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +24,13 @@ from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.events import Events, Listener
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.engines.base import Engine
 from p2p_handoff.errors import AmbiguousError, HandoffError, NotFoundError, UsageError
-from p2p_handoff.ids import DeviceId, Entropy, SessionId, new_txn_id
+from p2p_handoff.ids import DeviceId, SessionId, new_txn_id
 from p2p_handoff.limits import MAX_TITLE
 from p2p_handoff.places import default_home
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
@@ -55,7 +55,7 @@ class Agent:
         settings: Used instead of ``config.toml`` when given.
         engine: Used instead of the configured one when given.
         versions: Protocol versions spoken.
-        entropy: Source of randomness for ids and codes.
+        outside: Network, clock, randomness and disk used instead of the real ones when given.
     """
 
     def __init__(
@@ -66,14 +66,15 @@ class Agent:
         settings: Settings | None = None,
         engine: Engine | None = None,
         versions: tuple[int, ...] = PROTOCOL_VERSIONS,
-        entropy: Entropy = os.urandom,
+        outside: Outside | None = None,
     ) -> None:
         self.home = homes.prepare(Path(home) if home is not None else default_home())
         base = settings or load(self.home.path)
         self.settings = replace(base, name=printable(name or base.name, MAX_TITLE)) if name else base
         self.events = Events()
-        self.requests = RequestBook(self.events, entropy)
-        self._given = Given(self.home, self.settings, self.events, self.requests, engine, versions, entropy)
+        outside = outside or Outside()
+        self.requests = RequestBook(self.events, outside.entropy)
+        self._given = Given(self.home, self.settings, self.events, self.requests, engine, versions, outside)
         self._stack = contextlib.AsyncExitStack()
         self.port = 0
         self.identity: Identity
@@ -290,7 +291,7 @@ class Agent:
         link = self.peer_book.linked(peer)
         record = await self.session_at(session, path)
         plan = OutgoingPlan(
-            new_txn_id(self._given.entropy),
+            new_txn_id(self._given.outside.entropy),
             record.id,
             link.device,
             mode,

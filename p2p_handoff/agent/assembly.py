@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from dataclasses import dataclass
 
 from p2p_handoff.adapters.base import Adapter
@@ -24,6 +23,7 @@ from p2p_handoff.agent.following import Follower
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.linking import LinkDesk
 from p2p_handoff.agent.links import Links
+from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
@@ -33,11 +33,10 @@ from p2p_handoff.agent.wire import Wire
 from p2p_handoff.discovery.announcement import Announcement, Room
 from p2p_handoff.engines.base import Engine, IceServer
 from p2p_handoff.engines.choose import choose_engine, disarm
-from p2p_handoff.ids import DeviceId, Entropy
+from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.store import home as homes
 from p2p_handoff.store import keys
-from p2p_handoff.store.store import open_store
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +48,7 @@ class Given:
     Args:
         engine: Used instead of the configured one when given.
         versions: Protocol versions spoken.
+        outside: Network, clock, randomness, disk.
     """
 
     home: homes.Home
@@ -57,7 +57,7 @@ class Given:
     requests: RequestBook
     engine: Engine | None
     versions: tuple[int, ...]
-    entropy: Entropy
+    outside: Outside
 
 
 class Assembly:
@@ -76,13 +76,17 @@ class Assembly:
         self._stack = stack
         self.port = 0
         home = given.home
-        stack.enter_context(homes.lock(home))
+        stack.enter_context(given.outside.lock(home))
         self.identity = Identity.from_bytes(keys.load_or_create(home, lambda: Identity.generate().to_bytes()))
-        self.store = stack.enter_context(open_store(home.database, self.identity.device))
+        self.store = stack.enter_context(given.outside.open_store(home.database, self.identity.device))
         adapters = {adapter.kind: adapter for adapter in _adapters(given)}
-        self.catalog = Catalog(self.store, self.identity, adapters, home.part_state, given.entropy)
+        self.catalog = Catalog(
+            self.store, self.identity, adapters, home.part_state, given.outside.entropy, given.outside.clock
+        )
         self.engine = given.engine or self._choose_engine()
-        self.surroundings = Surroundings(given.settings, given.events, self._announcement, self._peer_name)
+        self.surroundings = Surroundings(
+            given.settings, given.outside.network, given.events, self._announcement, self._peer_name
+        )
         self.dialer = Dialer(self._dialling())
         stack.push_async_callback(self.dialer.close)
         self.peer_book = PeerBook(
@@ -91,9 +95,10 @@ class Assembly:
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
         stack.push_async_callback(self.handoffs.close)
-        self._contacts = Contacts(self.store, given.events, self.peer_book, self.handoffs)
+        self._contacts = Contacts(self.store, given.events, self.peer_book, self.handoffs, given.outside.clock)
         self.relays = Relays(
             self.identity,
+            given.outside.network,
             given.settings.relays,
             self.dialer.envelope_arrived,
             lambda: given.events.emit("relays"),
@@ -136,7 +141,8 @@ class Assembly:
             ice_servers=[IceServer(url) for url in given.settings.stun],
             hello=lambda peer: hello(self.store, given.settings.name, given.versions, peer),
             opened=self._opened,
-            entropy=given.entropy,
+            clock=given.outside.clock,
+            entropy=given.outside.entropy,
             versions=given.versions,
         )
 
@@ -154,10 +160,11 @@ class Assembly:
             catalog=self.catalog,
             settings=given.settings,
             events=given.events,
-            entropy=given.entropy,
+            entropy=given.outside.entropy,
             connect=self.dialer.connect,
             peer_name=self.peer_book.name,
             sighted=self.surroundings.sighted,
+            clock=given.outside.clock,
         )
 
     def _desk(self) -> LinkDesk:
@@ -168,10 +175,11 @@ class Assembly:
             room_urls=self.surroundings.room_urls,
             manual=self.surroundings.manual,
             announce=self.surroundings.announce_room,
-            entropy=self._given.entropy,
-            clock=time.monotonic,
+            entropy=self._given.outside.entropy,
+            clock=asyncio.get_running_loop().time,
         )
 
 
 def _adapters(given: Given) -> list[Adapter]:
-    return [ConversationAdapter(given.entropy, given.settings.name), FolderAdapter(given.settings.name)]
+    name, watch = given.settings.name, given.outside.watch
+    return [ConversationAdapter(given.outside.entropy, name, watch), FolderAdapter(name, watch)]

@@ -46,16 +46,24 @@ class Catalog:
         adapters: By kind.
         state_of: The directory of a part's adapter state.
         entropy: Source of ids.
+        clock: Unix seconds.
     """
 
     def __init__(
-        self, store: Store, identity: Identity, adapters: Mapping[str, Adapter], state_of: StateOf, entropy: Entropy
+        self,
+        store: Store,
+        identity: Identity,
+        adapters: Mapping[str, Adapter],
+        state_of: StateOf,
+        entropy: Entropy,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._identity = identity
         self._adapters = adapters
         self._state_of = state_of
         self._entropy = entropy
+        self._clock = clock
         self._open: dict[tuple[SessionId, PartId], OpenPart] = {}
         self._turn = threading.Lock()
         self._guards: dict[SessionId, threading.RLock] = {}
@@ -120,7 +128,7 @@ class Catalog:
         picture = self._picture(name, bindings, {})
         new = NewSession(
             title=name,
-            created_at=time.time(),
+            created_at=self._clock(),
             manifest=encode_manifest(picture.manifest),
             chain=chains.create(self._identity, session, root_of(picture.manifest)),
             bindings=bindings,

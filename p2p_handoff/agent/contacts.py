@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 from p2p_handoff.agent.dialer import Dialer
@@ -51,13 +51,17 @@ class Contacts:
 
     Args:
         handoffs: Listens to every wire.
+        clock: Unix seconds.
     """
 
-    def __init__(self, store: Store, events: Events, peer_book: PeerBook, handoffs: Handoffs) -> None:
+    def __init__(
+        self, store: Store, events: Events, peer_book: PeerBook, handoffs: Handoffs, clock: Callable[[], float]
+    ) -> None:
         self._store = store
         self._events = events
         self._peer_book = peer_book
         self._handoffs = handoffs
+        self._clock = clock
 
     def opened(self, wire: Wire) -> None:
         """A wire's handshake is complete."""
@@ -72,7 +76,7 @@ class Contacts:
         wire.listen(self._handoffs)
 
     def _note_counters(self, peer: DeviceId, said: Hello) -> None:
-        freshness = self._store.links.seen(peer, at=time.time(), counter=said.counter)
+        freshness = self._store.links.seen(peer, at=self._clock(), counter=said.counter)
         if freshness is Freshness.ROLLED_BACK:
             log.warning("the home of %s is an old copy", self._peer_book.name(peer))
         if self._store.counter.witness(said.seen):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +60,7 @@ class Dialling:
         hello: What this device says of itself.
         versions: Protocol versions spoken.
         opened: Called with every wire whose handshake is complete.
+        clock: Unix seconds.
     """
 
     identity: Identity
@@ -72,6 +72,7 @@ class Dialling:
     ice_servers: Sequence[IceServer]
     hello: Callable[[DeviceId], Hello]
     opened: Callable[[Wire], None]
+    clock: Callable[[], float]
     entropy: Entropy
     versions: tuple[int, ...] = PROTOCOL_VERSIONS
 
@@ -176,7 +177,7 @@ class Dialer:
                 failures.append(_reason(url, error))
                 continue
             if url:
-                self._d.store.addresses.remember(device, url, at=time.time())
+                self._d.store.addresses.remember(device, url, at=self._d.clock())
             self.adopt(wire)
             return self.wire(device) or wire
         link = self._d.store.links.get(device)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import time
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -398,7 +397,7 @@ class Incoming:
         grant = read(self._grant, Grant)
         acceptance = Acceptance(
             title=self._manifest.title,
-            created_at=time.time(),
+            created_at=services.clock(),
             manifest=_granted_bytes(self._manifest, grant.root),
             chain=(*self.offer.chain, self._grant, signed),
             nonce=self._nonce,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from p2p_handoff.agent import linking
@@ -32,6 +31,7 @@ class Links:
     def __init__(self, services: Services, desk: linking.LinkDesk, dialer: Dialer, handoffs: Handoffs) -> None:
         self._store = services.store
         self._events = services.events
+        self._clock = services.clock
         self._desk = desk
         self._dialer = dialer
         self._handoffs = handoffs
@@ -65,14 +65,15 @@ class Links:
 
     async def remove(self, link: LinkedDevice) -> None:
         """Trust a device no longer: at once, on open connections too."""
-        self._store.links.remove(link.device, at=time.time())
+        self._store.links.remove(link.device, at=self._clock())
         await self._dialer.hang_up(link.device, "unlinked")
         self._handoffs.unlinked(link.device)
         self._events.emit("unlinked", device=link.device, name=link.name)
 
     def _remember(self, outcome: LinkOutcome) -> None:
+        now = self._clock()
         name = printable(outcome.peer_name, MAX_TITLE) or outcome.peer.device[:8]
-        link = LinkedDevice(outcome.peer.device, outcome.peer.to_bytes(), name, outcome.kind, time.time(), time.time())
+        link = LinkedDevice(outcome.peer.device, outcome.peer.to_bytes(), name, outcome.kind, now, now)
         if self._store.links.get(link.device) is None and self._store.links.is_revoked(link.device):
             self._store.links.readmit(link)
         else:

@@ -12,11 +12,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from aiohttp import web
-
-from p2p_handoff.errors import UsageError
+from p2p_handoff.agent.network import LOGIN_CONTEXT, Listening, Network
 from p2p_handoff.ids import DeviceId
-from p2p_handoff.rendezvous.client import RelayClient
 from p2p_handoff.rendezvous.persistent import Connected, EnvelopeArrived, Lost, PersistentRelay, RelayEvent
 from p2p_handoff.security.identity import Identity
 from signaling.local import LocalPort
@@ -27,7 +24,6 @@ from signaling.relay import Relay
 log = logging.getLogger(__name__)
 
 OnEnvelope = Callable[[RelayPort, DeviceId, bytes], None]
-_LOGIN_CONTEXT = b"relay-login"
 
 
 class Relays:
@@ -35,19 +31,26 @@ class Relays:
 
     Args:
         identity: Logs in everywhere.
+        network: Leads to relays, and others to this agent's own.
         shared: URLs of shared relays.
         on_envelope: Called for every envelope, with the port to answer on.
         on_change: Called when a shared relay comes or goes.
     """
 
     def __init__(
-        self, identity: Identity, shared: Sequence[str], on_envelope: OnEnvelope, on_change: Callable[[], None]
+        self,
+        identity: Identity,
+        network: Network,
+        shared: Sequence[str],
+        on_envelope: OnEnvelope,
+        on_change: Callable[[], None],
     ) -> None:
         self._identity = identity
+        self._network = network
         self._on_envelope = on_envelope
         self._on_change = on_change
         self._embedded: LocalPort | None = None
-        self._runner: web.AppRunner | None = None
+        self._listening: Listening | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self.problems: dict[str, str] = {}
@@ -69,15 +72,13 @@ class Relays:
             UsageError: The port is taken.
         """
         relay = Relay(EmbeddedPolicy(self._identity.device))
-        self._runner = web.AppRunner(relay.application(), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        bound = await self._listen(self._runner, port)
+        self._listening = await self._network.listen(relay, port)
         self._embedded = relay.local_port(self._identity.device)
         self._tasks = [
             asyncio.create_task(self._read(self._embedded), name="embedded relay"),
             *(asyncio.create_task(relay.run(), name=f"relay {relay.url}") for relay in self._persistent),
         ]
-        return bound
+        return self._listening.port
 
     async def close(self) -> None:
         """Leave all relays and stop listening."""
@@ -86,8 +87,8 @@ class Relays:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._embedded is not None:
             await self._embedded.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            await self._listening.close()
 
     @property
     def embedded(self) -> RelayPort:
@@ -114,7 +115,7 @@ class Relays:
         Raises:
             UnreachableError, TimedOutError, TrustError, RemoteProtocolError: As RelayClient.connect.
         """
-        async with RelayClient.connect(url, self._identity.public.identity_key, self._sign) as client:
+        async with self._network.visit(url, self._identity) as client:
             reading = asyncio.create_task(self._read(client), name=f"visit {url}")
             try:
                 yield client
@@ -123,7 +124,7 @@ class Relays:
                 await asyncio.gather(reading, return_exceptions=True)
 
     def _sign(self, message: bytes) -> bytes:
-        return self._identity.sign(_LOGIN_CONTEXT, message)
+        return self._identity.sign(LOGIN_CONTEXT, message)
 
     async def _read(self, port: RelayPort) -> None:
         async for sender, envelope in port.envelopes():
@@ -145,20 +146,3 @@ class Relays:
                 for relay in self._persistent:
                     if relay.url == url and relay.is_connected:
                         self._on_envelope(relay.client, sender, envelope)
-
-    @staticmethod
-    async def _listen(runner: web.AppRunner, port: int) -> int:
-        site = web.TCPSite(runner, None, port, reuse_address=True)
-        try:
-            await site.start()
-        except OSError as error:
-            raise UsageError(
-                f"port {port} for the embedded relay cannot be used: {error.strerror}", advice="choose another one"
-            ) from None
-        addresses = runner.addresses
-        bound = int(addresses[0][1])
-        if port == 0 and any(address[1] != bound for address in addresses):
-            # Any-port listening gives IPv4 and IPv6 different numbers; peers are told one.
-            await site.stop()
-            return await Relays._listen(runner, bound)
-        return bound

@@ -23,6 +23,7 @@ class Services:
         connect: Returns an open wire to a linked device, an existing one where there is one.
         peer_name: Display name of a device.
         sighted: Waits until a device comes into sight, or that many seconds.
+        clock: Unix seconds.
     """
 
     identity: Identity
@@ -34,3 +35,4 @@ class Services:
     connect: Callable[[DeviceId], Awaitable[Wire]]
     peer_name: Callable[[DeviceId], str]
     sighted: Callable[[DeviceId, float], Awaitable[None]]
+    clock: Callable[[], float]

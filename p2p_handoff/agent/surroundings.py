@@ -12,9 +12,9 @@ from typing import Any
 
 from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.network import Lookout, Network
 from p2p_handoff.agent.peers import relay_url
 from p2p_handoff.discovery.announcement import Announcement, Room, Sighting
-from p2p_handoff.discovery.mdns import Discovery
 from p2p_handoff.ids import DeviceId
 
 
@@ -23,6 +23,7 @@ class Surroundings:
 
     Args:
         settings: Whether to use mDNS, and addresses given by hand.
+        network: What looks around.
         events: Told of devices ``found`` and ``lost``.
         announcement: What this device advertises; its room is filled in here.
         peer_name: Display name of a device.
@@ -31,21 +32,23 @@ class Surroundings:
     def __init__(
         self,
         settings: Settings,
+        network: Network,
         events: Events,
         announcement: Callable[[Room | None], Announcement],
         peer_name: Callable[[DeviceId], str],
     ) -> None:
         self._settings = settings
+        self._network = network
         self._events = events
         self._announcement = announcement
         self._peer_name = peer_name
         self._room: Room | None = None
-        self._discovery: Discovery | None = None
+        self._discovery: Lookout | None = None
 
     async def start(self) -> None:
         """Announce this device and look for others, where the settings say so."""
         if self._settings.mdns:
-            self._discovery = Discovery(self._found, self._lost)
+            self._discovery = self._network.lookout(self._found, self._lost)
             await self._discovery.start(self._announcement(self._room))
 
     async def close(self) -> None:

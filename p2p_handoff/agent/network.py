@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent reaches others by, behind one small interface; and the real thing: sockets. Layer: agent.
+
+An agent listens with its embedded relay, visits the relays of others and looks around by mDNS. Everything else about
+who is reached is decided in relays.py, surroundings.py and dialer.py, whatever network they are given.
+Specification: docs/architecture.md, docs/specs/signaling.md §9.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from aiohttp import web
+from typing_extensions import override
+
+from p2p_handoff.discovery.announcement import Announcement, Sighting
+from p2p_handoff.discovery.mdns import Discovery
+from p2p_handoff.errors import UsageError
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.rendezvous.client import RelayClient
+from p2p_handoff.security.identity import Identity
+from signaling.port import RelayPort
+from signaling.relay import Relay
+
+LOGIN_CONTEXT = b"relay-login"
+"""What a signature over a relay's challenge is for."""
+
+
+class Lookout(Protocol):
+    """Who is in sight; ``discovery.mdns.Discovery`` is the real one."""
+
+    @property
+    def sightings(self) -> Mapping[DeviceId, Sighting]:
+        """The devices in sight now."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why devices may not be found, in words; None while all is well."""
+
+    async def start(self, announcement: Announcement | None) -> None:
+        """Begin to look, and to advertise."""
+
+    async def update(self, announcement: Announcement | None) -> None:
+        """Advertise something else from now on."""
+
+    async def close(self) -> None:
+        """Take the announcement back and look no longer."""
+
+
+class Listening(Protocol):
+    """An embedded relay that others can visit."""
+
+    @property
+    def port(self) -> int:
+        """TCP port."""
+
+    async def close(self) -> None:
+        """Listen no longer."""
+
+
+class Network(ABC):
+    """What one agent reaches others by."""
+
+    @abstractmethod
+    async def listen(self, relay: Relay, port: int) -> Listening:
+        """Let others visit this agent's relay.
+
+        Args:
+            relay: The embedded relay.
+            port: TCP port, 0 for any free one.
+
+        Raises:
+            UsageError: The port is taken.
+        """
+
+    @abstractmethod
+    def visit(self, url: str, identity: Identity) -> AbstractAsyncContextManager[RelayPort]:
+        """Log in at a relay for a while.
+
+        Raises:
+            UnreachableError, TimedOutError, TrustError, RemoteProtocolError: On entering, as ``RelayClient.connect``.
+        """
+
+    @abstractmethod
+    def lookout(self, found: Callable[[Sighting], None], lost: Callable[[DeviceId], None]) -> Lookout:
+        """What looks around; it is started by whoever asked for it."""
+
+
+class Sockets(Network):
+    """The real network: TCP, WebSockets, multicast DNS."""
+
+    @override
+    async def listen(self, relay: Relay, port: int) -> Listening:
+        runner = web.AppRunner(relay.application(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        return _Served(runner, await _bind(runner, port))
+
+    @override
+    def visit(self, url: str, identity: Identity) -> AbstractAsyncContextManager[RelayPort]:
+        return RelayClient.connect(
+            url, identity.public.identity_key, lambda message: identity.sign(LOGIN_CONTEXT, message)
+        )
+
+    @override
+    def lookout(self, found: Callable[[Sighting], None], lost: Callable[[DeviceId], None]) -> Lookout:
+        return Discovery(found, lost)
+
+
+class _Served:
+    """A relay behind a TCP port on all addresses."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self._runner = runner
+        self.port = port
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, port: int) -> int:
+    site = web.TCPSite(runner, None, port, reuse_address=True)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise UsageError(
+            f"port {port} for the embedded relay cannot be used: {error.strerror}", advice="choose another one"
+        ) from None
+    addresses = runner.addresses
+    bound = int(addresses[0][1])
+    if port == 0 and any(address[1] != bound for address in addresses):
+        # Any-port listening gives IPv4 and IPv6 different numbers; peers are told one.
+        await site.stop()
+        return await _bind(runner, bound)
+    return bound
