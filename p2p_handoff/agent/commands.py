@@ -17,6 +17,7 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import part_as_json
+from p2p_handoff.agent.verifying import verify_history
 from p2p_handoff.content.digests import digest
 from p2p_handoff.control.request import Handler, Request
 from p2p_handoff.errors import UsageError
@@ -232,9 +233,9 @@ class Commands:
     async def history(self, request: Request) -> Answer:
         """Who was primary when, from the signed chain."""
         record = self._agent.catalog.find(_text(request.args, "session"))
-        chain = chains.decode_chain(record.chain)
         if request.args.get("verify"):
-            chains.verify_chain(chain)
+            verify_history(self._agent.store, record, self._named)
+        chain = chains.decode_chain(record.chain)
         return {
             "session": record.id,
             "title": record.title,

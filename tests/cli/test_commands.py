@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import select
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,20 @@ def test_the_history_of_a_new_session_begins_here(device: Device, session: Path)
     assert result["verified"] is True
     assert result["history"] == [{"index": 0, "statement": "genesis", "primary": "laptop", "epoch": 1}]
     assert device("history", "work", "--verify").out.startswith("epoch 1: started on laptop\n")
+
+
+def test_a_damaged_history_is_said_with_the_first_bad_link(device: Device, session: Path) -> None:
+    sql = "UPDATE sessions SET chain = ? WHERE title = 'work'"
+    with closing(sqlite3.connect(device.home / "store.sqlite3")) as database:
+        [(chain,)] = database.execute("SELECT chain FROM sessions WHERE title = 'work'")
+        database.execute(sql, (chain[:-1] + bytes([chain[-1] ^ 1]),))
+        database.commit()
+        answer = device("history", "work", "--verify")
+        database.execute(sql, (chain,))
+        database.commit()
+    assert answer.exit_code == 6
+    assert answer.err.startswith("handoff: link 0 of the ownership chain, due from the first primary, is bad: ")
+    assert device("history", "work", "--verify").exit_code == 0
 
 
 def test_no_request_waits(device: Device) -> None:
