@@ -13,14 +13,13 @@ from pathlib import Path
 from p2p_handoff.content import digests
 from p2p_handoff.errors import LocalProtocolError, NotFoundError
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
-from p2p_handoff.session import chain as chains
-from p2p_handoff.session import ownership as rules
-from p2p_handoff.session.chain import ChainState
+from p2p_handoff.session import journal
+from p2p_handoff.session.journal import Decision, Held
 from p2p_handoff.session.ownership import Ownership, Verdict
-from p2p_handoff.session.signed import SignedStatement, decode_signed, encode_signed, read, verify
+from p2p_handoff.session.signed import SignedStatement, decode_signed, encode_signed, read
 from p2p_handoff.session.statements import Grant, Refused
 from p2p_handoff.store.ownership_rows import OwnershipRows
-from p2p_handoff.store.records import Acceptance, Decision, PendingCommit, SessionRecord
+from p2p_handoff.store.records import Acceptance, PendingCommit
 
 
 class IncomingHandoffs:
@@ -40,17 +39,17 @@ class IncomingHandoffs:
         """
         if len(acceptance.chain) < 3:
             raise LocalProtocolError("the chain does not end in an acceptance")
-        signed_grant, signed = acceptance.chain[-2:]
-        grant = read(signed_grant, Grant)
+        grant = read(acceptance.chain[-2], Grant)
         digests.verify(grant.root, acceptance.manifest)
         with self._rows.guarded_change():
             record = self._rows.sessions.get(grant.session)
-            known = None if record is None else record.ownership
-            own = rules.accept(known, grant, me=self._rows.me, nonce=acceptance.nonce)
-            state = self._verified(record, acceptance)
-            self._decide(Decision(grant.txn, grant.source, Verdict.ACCEPTED, signed), grant.session)
-            self._take(acceptance, own, state, known=record is not None)
-        return own
+            known = None if record is None else self._rows.held(record)
+            held, decision = journal.accept(
+                known, self.decision(grant.txn), acceptance.chain, me=self._rows.me, nonce=acceptance.nonce
+            )
+            self._decide(decision, grant.session)
+            self._take(acceptance, held, known=record is not None)
+        return held.ownership
 
     def refuse(self, signed: SignedStatement, key: bytes) -> None:
         """Decide against a handoff, for good. Repeating it is no error; what to send is in ``decision``.
@@ -64,14 +63,13 @@ class IncomingHandoffs:
             RemoteProtocolError: The statement is not a refusal.
             TrustError: It does not verify, or the home was rolled back: it may have forgotten an acceptance.
         """
-        refused = verify(signed, key, Refused)
-        if refused.target != self._rows.me:
-            raise LocalProtocolError("another device's refusal is not this one's to store")
+        refused = read(signed, Refused)
         known = self.decision(refused.txn)
-        if known is not None and known.verdict is Verdict.REFUSED:
+        decision = journal.refuse(known, signed, key, me=self._rows.me)
+        if decision is known:
             return
         with self._rows.guarded_change():
-            self._decide(Decision(refused.txn, refused.source, Verdict.REFUSED, signed), refused.session)
+            self._decide(decision, refused.session)
 
     def decision(self, txn: TxnId) -> Decision | None:
         """What this device decided about a handoff, or None: then it may still decide either way."""
@@ -110,33 +108,22 @@ class IncomingHandoffs:
             where = (os.fsencode(path), row[0], part)
             database.write("UPDATE parts SET path = ?, held_by = NULL WHERE session = ? AND part = ?", where)
 
-    def _verified(self, record: SessionRecord | None, acceptance: Acceptance) -> ChainState:
-        if record is None:
-            state = chains.verify_chain(acceptance.chain)
-        else:
-            state = self._rows.continued(record, acceptance.chain)
-        if state.primary != self._rows.me:
-            raise LocalProtocolError("the chain does not end in this device's acceptance")
-        return state
-
     def _decide(self, decision: Decision, session: SessionId) -> None:
-        known = self.decision(decision.txn)
-        if known is not None:
-            raise LocalProtocolError(f"handoff {decision.txn} was {known.verdict.value}, and that never changes")
         self._rows.database.write(
             "INSERT INTO decisions (txn, session, source, verdict, statement) VALUES (?, ?, ?, ?, ?)",
             (decision.txn, session, decision.source, decision.verdict.value, encode_signed(decision.statement)),
         )
 
-    def _take(self, acceptance: Acceptance, own: Ownership, state: ChainState, *, known: bool) -> None:
+    def _take(self, acceptance: Acceptance, held: Held, *, known: bool) -> None:
+        session = held.ownership.session
         if known:
-            self._rows.move(own, acceptance.chain, state, acceptance.manifest)
+            self._rows.move(held, acceptance.manifest)
             self._rows.database.write(
-                "UPDATE sessions SET title = ?, stopped = 0 WHERE id = ?", (acceptance.title, own.session)
+                "UPDATE sessions SET title = ?, stopped = 0 WHERE id = ?", (acceptance.title, session)
             )
-            self._rows.bind(own.session, acceptance.bindings)
+            self._rows.bind(session, acceptance.bindings)
         else:
-            self._rows.insert(acceptance, own)
+            self._rows.insert(acceptance, held)
         for commit in acceptance.commits:
             self._expect_commit(commit)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from p2p_handoff.content import digests
 from p2p_handoff.errors import LocalProtocolError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
-from p2p_handoff.session import chain as chains
-from p2p_handoff.session import ownership as rules
+from p2p_handoff.session import journal
+from p2p_handoff.session.journal import Held
 from p2p_handoff.session.ownership import Ownership
-from p2p_handoff.session.signed import SignedStatement, decode_signed, encode_signed, read, verify
-from p2p_handoff.session.statements import Accepted, Grant, Refused
+from p2p_handoff.session.signed import SignedStatement, decode_signed, encode_signed, read
+from p2p_handoff.session.statements import Grant
 from p2p_handoff.store.ownership_rows import OwnershipRows
-from p2p_handoff.store.records import OutgoingGrant, SessionRecord
+from p2p_handoff.store.records import OutgoingGrant
 
 
 class OutgoingHandoffs:
@@ -42,15 +42,13 @@ class OutgoingHandoffs:
         grant = read(signed, Grant)
         digests.verify(grant.root, manifest)
         with self._rows.guarded_change():
-            record = self._rows.existing(grant.session)
-            own = rules.freeze(record.ownership, grant.txn, grant.target, grant.root)
-            chains.check_grant(self._rows.state(record), signed)
+            held = journal.freeze(self._rows.held(self._rows.existing(grant.session)), signed)
             self._rows.database.write(
                 "INSERT INTO grants (txn, session, target, root, epoch, signed, manifest) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (grant.txn, grant.session, grant.target, grant.root, grant.epoch, encode_signed(signed), manifest),
             )
-            self._rows.set(own)
-        return own
+            self._rows.set(held.ownership)
+        return held.ownership
 
     def grant(self, txn: TxnId) -> OutgoingGrant | None:
         """A grant that this device made, to send it again or to see its answer; None when it made none."""
@@ -78,13 +76,10 @@ class OutgoingHandoffs:
             TrustError: It does not verify against the grant.
         """
         with self._rows.change():
-            record = self._rows.existing(session)
-            own = rules.release(record.ownership, read(signed, Accepted))
-            outgoing = self._outstanding(record)
-            chain = (*chains.decode_chain(record.chain), outgoing.signed, signed)
-            state = chains.extend(self._rows.state(record), outgoing.signed, signed)
-            self._rows.move(own, chain, state, self.settle(outgoing.txn, signed))
-        return own
+            frozen, outgoing = self._outstanding(session)
+            held = journal.release(frozen, outgoing.signed, signed)
+            self._rows.move(held, self.settle(outgoing.txn, signed))
+        return held.ownership
 
     def thaw(self, session: SessionId, signed: SignedStatement) -> Ownership:
         """The target's REFUSED arrived: this device is the primary again.
@@ -96,13 +91,11 @@ class OutgoingHandoffs:
             TrustError: It does not verify, or the home was rolled back: a later grant may be out.
         """
         with self._rows.guarded_change():
-            record = self._rows.existing(session)
-            own = rules.thaw(record.ownership, read(signed, Refused))
-            outgoing = self._outstanding(record)
-            verify(signed, read(outgoing.signed, Grant).target_key, Refused)
+            frozen, outgoing = self._outstanding(session)
+            held = journal.thaw(frozen, outgoing.signed, signed)
             self.settle(outgoing.txn, signed)
-            self._rows.set(own)
-        return own
+            self._rows.set(held.ownership)
+        return held.ownership
 
     def settle(self, txn: TxnId, answer: SignedStatement) -> bytes | None:
         """Store a verified answer, inside the transaction that acts on it; returns the granted manifest."""
@@ -112,9 +105,10 @@ class OutgoingHandoffs:
         )
         return None if outgoing is None else outgoing.manifest
 
-    def _outstanding(self, record: SessionRecord) -> OutgoingGrant:
+    def _outstanding(self, session: SessionId) -> tuple[Held, OutgoingGrant]:
+        record = self._rows.existing(session)
         frozen = record.ownership.frozen
         outgoing = None if frozen is None else self.grant(frozen.txn)
         if outgoing is None:
             raise LocalProtocolError("no grant is outstanding")
-        return outgoing
+        return self._rows.held(record), outgoing

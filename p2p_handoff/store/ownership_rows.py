@@ -2,7 +2,7 @@
 """The writes that changes of ownership are made of. Layer: I/O ring. Specification: docs/specs/store.md §4.
 
 What store.ownership, store.outgoing and store.incoming share: one counted transaction, the session's row, its
-chain, and what was verified of that chain already.
+chain, and what was verified of that chain already. What to write is decided in session.journal.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from p2p_handoff.errors import LocalProtocolError, NotFoundError
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import Chain, ChainState
+from p2p_handoff.session.journal import Held
 from p2p_handoff.session.ownership import Ownership
 from p2p_handoff.store.counter import Counter
 from p2p_handoff.store.database import Database
@@ -29,7 +30,7 @@ class OwnershipRows:
         self.sessions = sessions
         self.counter = counter
         self.me = me
-        self._proven: dict[SessionId, tuple[bytes, ChainState]] = {}
+        self._proven: dict[SessionId, tuple[bytes, Chain, ChainState]] = {}
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -60,28 +61,18 @@ class OwnershipRows:
             raise NotFoundError(f"no session {session}")
         return record
 
-    def state(self, record: SessionRecord) -> ChainState:
-        """What the session's stored chain proves; verified once per run of the agent, not at every step."""
+    def held(self, record: SessionRecord) -> Held:
+        """The session with its chain, which is verified once per run of the agent, not at every step."""
         known = self._proven.get(record.id)
         if known is None or known[0] != record.chain:
-            known = record.chain, chains.verify_chain(chains.decode_chain(record.chain))
+            chain = chains.decode_chain(record.chain)
+            known = record.chain, chain, chains.verify_chain(chain)
             self._proven[record.id] = known
-        return known[1]
+        return Held(record.ownership, known[1], known[2])
 
-    def continued(self, record: SessionRecord, chain: Chain) -> ChainState:
-        """What a longer chain of the session proves; only what is new in it costs time.
-
-        Raises:
-            TrustError: It is bad, shorter than the known one, or does not begin with it.
-        """
-        known = chains.decode_chain(record.chain)
-        chains.check_agrees(known, chain)
-        if len(chain) < len(known):
-            raise LocalProtocolError("the chain is older than the known one")
-        return chains.verify_chain(chain, self.state(record))
-
-    def insert(self, new: NewSession | Acceptance, own: Ownership) -> None:
+    def insert(self, new: NewSession | Acceptance, held: Held) -> None:
         """The first row of a session on this device."""
+        own = held.ownership
         self.database.write(
             "INSERT INTO sessions (id, title, created_at, manifest, chain, role, epoch, owner)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -90,7 +81,7 @@ class OwnershipRows:
                 new.title,
                 new.created_at,
                 new.manifest,
-                chains.encode_chain(new.chain),
+                chains.encode_chain(held.chain),
                 own.role.value,
                 own.epoch,
                 own.primary,
@@ -106,15 +97,14 @@ class OwnershipRows:
             (own.role.value, own.epoch, own.primary, txn, int(own.forked), own.session),
         )
 
-    def move(self, own: Ownership, chain: Chain, state: ChainState, manifest: bytes | None) -> None:
+    def move(self, held: Held, manifest: bytes | None) -> None:
         """The record of a session that has changed hands, with its longer chain and its last common manifest."""
-        encoded = chains.encode_chain(chain)
-        self.set(own)
-        self.database.write(
-            "UPDATE sessions SET chain = ?, manifest = ? WHERE id = ?", (encoded, manifest, own.session)
-        )
+        encoded = chains.encode_chain(held.chain)
+        session = held.ownership.session
+        self.set(held.ownership)
+        self.database.write("UPDATE sessions SET chain = ?, manifest = ? WHERE id = ?", (encoded, manifest, session))
         # Kept only if the row says the same: a transaction that fails later leaves a stale entry unused.
-        self._proven[own.session] = encoded, state
+        self._proven[session] = encoded, held.chain, held.state
 
     def bind(self, session: SessionId, bindings: Iterable[PartBinding]) -> None:
         """Where parts of the session are.

@@ -10,7 +10,7 @@ from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.chain import Chain
 from p2p_handoff.session.manifest import PartType
-from p2p_handoff.session.ownership import Ownership, Verdict
+from p2p_handoff.session.ownership import Ownership
 from p2p_handoff.session.signed import SignedStatement
 
 
@@ -106,17 +106,6 @@ class Acceptance:
     """What this device put into READY."""
     bindings: tuple[PartBinding, ...]
     commits: tuple[PendingCommit, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What this device, as a target, decided about one handoff."""
-
-    txn: TxnId
-    source: DeviceId
-    """The only device that may ask for it."""
-    verdict: Verdict
-    statement: SignedStatement
 
 
 @dataclass(frozen=True, slots=True)
