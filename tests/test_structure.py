@@ -73,6 +73,7 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/store/ownership_rows.py": "tests/store/test_ownership.py",
     "p2p_handoff/store/records.py": "tests/store/test_sessions.py",
     "p2p_handoff/testing/adapter_conformance.py": "tests/adapters/test_folder_conformance.py",
+    "p2p_handoff/testing/kept_conformance.py": "tests/adapters/test_folder_conformance.py",
     "p2p_handoff/testing/engine_conformance.py": "tests/engines/test_conformance.py",
     "signaling/messages.py": "tests/signaling/test_wire.py",
 }

@@ -9,18 +9,32 @@ Specification: docs/specs/adapters.md.
 On the source:  OpenPart.snapshot() … snapshot.read(digest) … OpenPart.freeze() … OpenPart.thaw() | release()
 On the target:  Adapter.stage_new() or OpenPart.stage() → Staging.begin(root) → put() … → complete → seal()
                 → (the ownership transaction) → commit(); after a crash Adapter.recover(staging directory).
+Going back:     OpenPart.keep(shelf) … OpenPart.stage_back() ← objects of Adapter.kept(shelf, root) → seal() → commit()
+A fork's end:   OpenPart.stage_merge() ← objects of the fork → seal() → commit()
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.session.manifest import PartType
+
+
+class Purpose(IntEnum):
+    """What a staging does to the part that it is put in the place of; the numbers are written in journals."""
+
+    UPDATE = 0
+    """A handoff: what changed since the last common state arrives."""
+    BACK = 1
+    """A kept state comes back, and takes the place of all that is there."""
+    MERGE = 2
+    """A fork comes together with its original: nothing that is there is replaced or removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +178,52 @@ class OpenPart(ABC):
         """Begin (or, same ``name``, resume) an update of this part where it lives."""
 
     @abstractmethod
+    def keep(self, shelf: Path) -> Snapshot:
+        """Keep the part as it is now, on the disk when this returns. What the shelf has already costs nothing again.
+
+        Args:
+            shelf: A directory of this part's own for kept states; made where it is missing.
+
+        Raises:
+            ContentGoneError: The part is gone, or changes faster than it can be kept.
+            StorageError: The disk is full or failing.
+        """
+
+    @abstractmethod
+    def stage_back(self, name: str, shelf: Path, now: Digest) -> Staging:
+        """Begin (or resume) to bring back a kept state: give it the objects of ``Adapter.kept``.
+
+        Args:
+            name: As for ``stage``.
+            shelf: As for ``keep``.
+            now: The kept state that the commit may replace; whatever differs from it then is kept as a conflict copy.
+
+        Raises:
+            NotFoundError: ``now`` is not kept.
+        """
+
+    @abstractmethod
+    def stage_merge(self, name: str, author: str, parent: Want | None) -> Staging:
+        """Begin (or resume) to take in a fork of this part.
+
+        What is CRDT is merged; else what the fork changed is placed where nothing stands, and becomes a conflict copy
+        where something does.
+
+        Args:
+            name: As for ``stage``.
+            author: Display name of the fork's device, for the names of conflict copies.
+            parent: The root at which the fork left; None where nobody has it any more.
+        """
+
+    @abstractmethod
+    def mark_parent(self, root: Digest) -> bool:
+        """Remember the frozen state ``root`` as the one at which this part, as a fork's, left its original.
+
+        Returns:
+            False where it cannot be had any more; snapshots serve its objects otherwise.
+        """
+
+    @abstractmethod
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call ``changed`` (from any thread, coalesced) after changes on disk; returns a function that stops it."""
 
@@ -205,3 +265,23 @@ class Adapter(ABC):
     @abstractmethod
     def recover(self, directory: Path, state: Path) -> Staging:
         """Reopen a sealed staging directory after a restart, to ``commit`` it."""
+
+    @abstractmethod
+    def kept(self, shelf: Path, root: Digest) -> Snapshot:
+        """A kept state, to be brought back. CRDT parts come under a fresh document id, and so under another root.
+
+        Args:
+            shelf: As for ``OpenPart.keep``.
+            root: Root of what ``keep`` returned.
+
+        Raises:
+            NotFoundError: It is not kept.
+        """
+
+    @abstractmethod
+    def prune(self, shelf: Path, roots: Iterable[Digest]) -> None:
+        """Forget every kept state but these.
+
+        Raises:
+            StorageError: The disk is failing.
+        """

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
-from p2p_handoff.adapters.base import Adapter, OpenPart, Snapshot, Staging
-from p2p_handoff.adapters.conversation_area import StagingArea, staging_path
+from p2p_handoff.adapters.base import Adapter, OpenPart, Purpose, Snapshot, Staging, Want
+from p2p_handoff.adapters.conversation_area import Aim, StagingArea, staging_path
 from p2p_handoff.adapters.conversation_follow import Follower
+from p2p_handoff.adapters.conversation_keep import ConversationShelf
 from p2p_handoff.adapters.conversation_log import replay
 from p2p_handoff.adapters.conversation_snapshot import ConversationSnapshot
 from p2p_handoff.adapters.conversation_staging import ConversationStaging
@@ -48,7 +49,7 @@ class ConversationPart(OpenPart):
     def __init__(self, path: Path, state: Path, entropy: Entropy, device_name: str, watching: Watch = watch) -> None:
         self.path = path
         self._entropy = entropy
-        self._device_name = device_name
+        self._aim = Aim(destination=path, author=device_name, fresh=False)
         self._watch = watching
         self._store = ConversationStore(state)
         self._follower = Follower(path, self._store, entropy)
@@ -112,8 +113,29 @@ class ConversationPart(OpenPart):
 
     @override
     def stage(self, name: str) -> Staging:
+        return self._staging(name, self._aim)
+
+    def _staging(self, name: str, aim: Aim) -> Staging:
         area = StagingArea(staging_path(self.path, name), self._store)
-        return ConversationStaging(area, self.path, self._entropy, self._device_name, fresh=False)
+        return ConversationStaging(area, aim, self._entropy)
+
+    @override
+    def keep(self, shelf: Path) -> Snapshot:
+        return self._picture(ConversationShelf(shelf).keep(lambda: self._follower.catch_up(thorough=True), self.path))
+
+    @override
+    def stage_back(self, name: str, shelf: Path, now: Digest) -> Staging:
+        replaces = ConversationShelf(shelf).text(now).digest
+        return self._staging(name, replace(self._aim, purpose=Purpose.BACK, replaces=replaces))
+
+    @override
+    def stage_merge(self, name: str, author: str, parent: Want | None) -> Staging:
+        return self._staging(name, replace(self._aim, author=author, purpose=Purpose.MERGE))
+
+    @override
+    def mark_parent(self, root: Digest) -> bool:
+        """True: a conversation merges by its document, without the state at which the fork began."""
+        return True
 
     @override
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
@@ -157,7 +179,9 @@ class ConversationAdapter(Adapter):
         if os.path.lexists(destination):
             raise UsageError(f"something stands at {destination} already")
         area = StagingArea(staging_path(destination, name), ConversationStore(state))
-        return ConversationStaging(area, destination, self._entropy, self._device_name, fresh=True)
+        return ConversationStaging(
+            area, Aim(destination=destination, author=self._device_name, fresh=True), self._entropy
+        )
 
     @override
     def recover(self, directory: Path, state: Path) -> Staging:
@@ -167,4 +191,12 @@ class ConversationAdapter(Adapter):
         plan = area.plan()
         if plan is None:
             raise IntegrityError(f"{directory} holds no sealed conversation")
-        return ConversationStaging(area, plan.destination, self._entropy, self._device_name, fresh=plan.fresh)
+        return ConversationStaging(area, plan.aim, self._entropy)
+
+    @override
+    def kept(self, shelf: Path, root: Digest) -> Snapshot:
+        return ConversationShelf(shelf).open(root, self._entropy)
+
+    @override
+    def prune(self, shelf: Path, roots: Iterable[Digest]) -> None:
+        ConversationShelf(shelf).prune(roots)

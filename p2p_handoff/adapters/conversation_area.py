@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from p2p_handoff.adapters import beneath
+from p2p_handoff.adapters.base import Purpose
 from p2p_handoff.adapters.conversation_log import Log
 from p2p_handoff.adapters.conversation_store import ConversationStore, Shelf, log_row, read_log
 from p2p_handoff.content import strict_cbor
+from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import Content
 from p2p_handoff.errors import IntegrityError, NotFoundError, RemoteProtocolError
 from p2p_handoff.limits import MAX_CRDT_UPDATE, MAX_NAME_BYTES, MAX_OBJECT
@@ -28,13 +30,26 @@ _PLAN: Final = b"plan"
 _JOURNAL: Final = b"journal"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """Where a staging directory goes, and what it does there."""
+
+    destination: Path
+    """Absolute path that the file has or will have."""
+    author: str
+    """Written into the names of conflict copies: this device, or for a merge the fork's."""
+    fresh: bool
+    """True for a first arrival: nothing may stand at the destination."""
+    purpose: Purpose = Purpose.UPDATE
+    replaces: Digest | None = None
+    """BACK: digest of the only text that may be replaced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a sealed staging directory shall become."""
 
-    destination: Path
-    fresh: bool
-    """True for a first arrival: nothing may stand at the destination."""
+    aim: Aim
     log: Log
     generation: bytes
     """Of the device's record when this was sealed; empty where there was none."""
@@ -130,7 +145,9 @@ class StagingArea:
 
     def write_plan(self, plan: Plan) -> None:
         """Make the staging directory sealed; everything in it is on disk first."""
-        row = [_PLAN_LABEL, os.fsencode(plan.destination), plan.fresh, log_row(plan.log), plan.generation]
+        aim = plan.aim
+        goal = [os.fsencode(aim.destination), aim.author, aim.fresh, int(aim.purpose), aim.replaces]
+        row = [_PLAN_LABEL, goal, log_row(plan.log), plan.generation]
         with beneath.typed_errors("seal the conversation"):
             beneath.write_atomically(self.descriptor, _PLAN, strict_cbor.encode(row))
             os.fsync(self.parent)
@@ -149,8 +166,8 @@ class StagingArea:
         match self._stored(_PLAN):
             case None:
                 return None
-            case [str(label), bytes(destination), bool(fresh), list(log), bytes(generation)] if label == _PLAN_LABEL:
-                return Plan(Path(os.fsdecode(destination)), fresh, read_log(log), generation)
+            case [str(label), list(goal), list(log), bytes(generation)] if label == _PLAN_LABEL:
+                return Plan(_read_aim(goal), read_log(log), generation)
             case _:
                 raise IntegrityError(f"the plan in {self.path} is damaged")
 
@@ -190,6 +207,20 @@ class StagingArea:
         """Remove the directory and all that is in it."""
         with beneath.typed_errors(f"remove {self.path}"):
             beneath.remove_tree(self.parent, self.name)
+
+
+def _read_aim(row: list[object]) -> Aim:
+    match row:
+        case [bytes(destination), str(author), bool(fresh), int(purpose), None | bytes() as replaces]:
+            return Aim(
+                destination=Path(os.fsdecode(destination)),
+                author=author,
+                fresh=fresh,
+                purpose=Purpose(purpose),
+                replaces=None if replaces is None else Digest(replaces),
+            )
+        case _:
+            raise IntegrityError("the plan of a staged conversation is damaged")
 
 
 def staging_path(destination: Path, name: str) -> Path:

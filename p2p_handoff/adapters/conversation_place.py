@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from p2p_handoff.adapters import beneath
-from p2p_handoff.adapters.base import Placement
+from p2p_handoff.adapters.base import Placement, Purpose
 from p2p_handoff.adapters.conversation_area import Plan, Round, StagingArea
 from p2p_handoff.adapters.conversation_follow import GENERATION_BYTES, Follower
 from p2p_handoff.adapters.conversation_log import Log, replay, text_of
@@ -27,11 +27,11 @@ from p2p_handoff.adapters.conversation_store import Record
 from p2p_handoff.adapters.platform_files import exchange, rename_exclusive, settle_exchange
 from p2p_handoff.adapters.writers import Writers
 from p2p_handoff.content.digests import digest
-from p2p_handoff.errors import ContentGoneError, IntegrityError, StorageError
+from p2p_handoff.errors import ContentGoneError, HandoffError, IntegrityError, StorageError
 from p2p_handoff.ids import Entropy
 from p2p_handoff.limits import MAX_CONVERSATION
 from p2p_handoff.session.document import LineDocument, new_client_id, split_lines
-from p2p_handoff.session.paths import conflict_name
+from p2p_handoff.session.paths import conflict_name, conflict_prefix
 
 FIRST_TEXT: Final = b"text"
 """The staged file of a first arrival."""
@@ -52,19 +52,16 @@ class Placer:
         area: The sealed staging directory.
         plan: Its plan.
         entropy: Random bytes for client ids and generations.
-        device_name: Written into the names of conflict copies.
         step: Told the name of each step before it is taken.
     """
 
-    def __init__(
-        self, area: StagingArea, plan: Plan, entropy: Entropy, device_name: str, step: Step = lambda _: None
-    ) -> None:
+    def __init__(self, area: StagingArea, plan: Plan, entropy: Entropy, step: Step = lambda _: None) -> None:
         self._area = area
         self._plan = plan
+        self._aim = plan.aim
         self._entropy = entropy
-        self._device_name = device_name
         self._step = step
-        self._name = os.fsencode(plan.destination.name)
+        self._name = os.fsencode(plan.aim.destination.name)
         self._conflicts: list[Path] = []
         self._writers = Writers()
 
@@ -74,27 +71,29 @@ class Placer:
         Raises:
             StorageError: The disk is full or failing, or something stands where a new conversation shall go.
         """
-        if self._plan.fresh:
+        if self._aim.fresh:
             self._place_new()
             self._record(self._plan.log, self._plan.generation)
+        elif self._is_foreign():
+            self._add_copy()
         else:
             self._update()
         self._step("remove")
         self._area.remove()
         lines = self._plan.log.text.lines
-        return Placement(self._plan.destination, written=lines, conflicts=tuple(self._conflicts))
+        return Placement(self._aim.destination, written=lines, conflicts=tuple(self._conflicts))
 
     def _place_new(self) -> None:
         if self._area.inode(FIRST_TEXT) is None:
             return  # placed before a crash
         self._step("place")
         try:
-            with beneath.typed_errors(f"place {self._plan.destination}"):
+            with beneath.typed_errors(f"place {self._aim.destination}"):
                 self._rename_exclusive(FIRST_TEXT, self._name)
         except StorageError as failure:
             if isinstance(failure.__cause__, FileExistsError):
                 raise StorageError(
-                    f"something else appeared at {self._plan.destination}",
+                    f"something else appeared at {self._aim.destination}",
                     state="the conversation is kept beside it",
                     advice="move it away and try again",
                 ) from failure
@@ -114,9 +113,40 @@ class Placer:
         for update in log.updates:
             store.updates.adopt(update.content.ref, self._area.updates)
         roots = current.roots if current else ()
-        common = self._plan.log.text.digest
+        # What comes back or is merged in is shared with nobody yet: the last common state stays the older one.
+        known = current.common if current else None
+        common = self._plan.log.text.digest if self._aim.purpose is Purpose.UPDATE else known
         store.forget_frozen()
         store.save(Record(self._entropy(GENERATION_BYTES), log, common, roots).knowing_root(), current)
+
+    # --- a fork whose document is another one ---------------------------------------------------------
+
+    def _is_foreign(self) -> bool:
+        """True for a fork that went back to an earlier state, or whose original did: the two cannot be merged."""
+        if self._aim.purpose is not Purpose.MERGE or self._area.journal() is not None:
+            return False
+        record = self._local()
+        return record is None or record.log.document != self._plan.log.document
+
+    def _add_copy(self) -> None:
+        """Put the fork's text beside the original, unless all of it is there."""
+        text, mtime_ns = self._replayed(self._plan.log).render(), self._plan.log.text.mtime_ns
+        if not self._stands_there(text):
+            self._area.write_text(FIRST_TEXT, text, mtime_ns, PRIVATE)
+            self._keep_copy(FIRST_TEXT)
+
+    def _stands_there(self, text: bytes) -> bool:
+        """True when the original begins with a text, or an earlier copy holds it."""
+        copies = conflict_prefix(self._aim.destination.name)
+        listed = os.listdir(self._area.parent)  # noqa: PTH208 - a held descriptor, not a path
+        for name in [self._name, *(os.fsencode(other) for other in listed if other.startswith(copies))]:
+            try:
+                found = beneath.read_whole(self._area.parent, name, MAX_CONVERSATION)
+            except HandoffError:
+                continue
+            if found == text or (name == self._name and found.startswith(text)):
+                return True
+        return False
 
     # --- an update where it lives -----------------------------------------------------------------
 
@@ -128,7 +158,7 @@ class Placer:
             surprise = self._surprise(step)
             mergeable = step.merging and step.number + 1 < MAX_ROUNDS
             if not closed or (surprise is not None and not mergeable):
-                self._keep_copy(step)
+                self._keep_copy(step.staged)
             if surprise is None or not mergeable:
                 break
             step = self._next_round(step, surprise)
@@ -144,7 +174,7 @@ class Placer:
     def _local(self) -> Record | None:
         """The device's record with what was written to the file since; as it is where the file was removed."""
         try:
-            follower = Follower(self._plan.destination, self._area.store, self._entropy)
+            follower = Follower(self._aim.destination, self._area.store, self._entropy)
             return follower.catch_up(thorough=True)
         except ContentGoneError:
             return self._area.store.load()
@@ -191,7 +221,7 @@ class Placer:
     def _exchange(self, step: Round) -> None:
         """Swap the staged file with the destination's, unless that happened before a crash."""
         area = self._area
-        with beneath.typed_errors(f"replace {self._plan.destination}"):
+        with beneath.typed_errors(f"replace {self._aim.destination}"):
             settle_exchange(area.descriptor, step.staged, area.parent, self._name)
             if area.inode(step.staged) != step.inode:
                 return
@@ -212,7 +242,8 @@ class Placer:
         if step.merging:
             return None if step.base is not None and name == step.base.text.digest else data
         record = self._area.store.load()
-        if name in {step.next.text.digest, record.common if record else None} or self._begins_with(step.next, data):
+        expected = self._aim.replaces or (record.common if record else None)
+        if name in {step.next.text.digest, expected} or self._begins_with(step.next, data):
             return None
         return data
 
@@ -232,20 +263,20 @@ class Placer:
         then = self._grown(step.next, document, before)
         return self._staged(step.number + 1, step.generation, step.next, then, merging=True)
 
-    def _keep_copy(self, step: Round) -> None:
-        """Put what came out beside the destination, under a name that says what it is."""
+    def _keep_copy(self, staged: bytes) -> None:
+        """Put a staged file beside the destination, under a name that says what it is."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
         attempt = 1
         while True:
-            name = conflict_name(self._plan.destination.name, self._device_name, stamp, attempt)
+            name = conflict_name(self._aim.destination.name, self._aim.author, stamp, attempt)
             self._step("keep")
             try:
                 with beneath.typed_errors("keep a conflict copy"):
-                    self._rename_exclusive(step.staged, os.fsencode(name))
+                    self._rename_exclusive(staged, os.fsencode(name))
             except StorageError as failure:
                 if not isinstance(failure.__cause__, FileExistsError):
                     raise
                 attempt += 1
             else:
-                self._conflicts.append(self._plan.destination.with_name(name))
+                self._conflicts.append(self._aim.destination.with_name(name))
                 return

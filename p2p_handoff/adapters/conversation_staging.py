@@ -8,13 +8,12 @@ updates and chunks that this device holds already are never asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
 from p2p_handoff.adapters.base import Placement, Staging, Want
-from p2p_handoff.adapters.conversation_area import Plan, StagingArea
+from p2p_handoff.adapters.conversation_area import Aim, Plan, StagingArea
 from p2p_handoff.adapters.conversation_log import Log, replay, text_of
 from p2p_handoff.adapters.conversation_place import FIRST_TEXT, PRIVATE, Placer
 from p2p_handoff.adapters.conversation_root import Root, decode_root
@@ -36,21 +35,15 @@ class ConversationStaging(Staging):
 
     Args:
         area: Its staging directory.
-        destination: Absolute path the file has or will have.
-        fresh: True for a first arrival.
+        aim: Where it goes, and what it does there.
         entropy: Random bytes for ids.
-        device_name: Written into the names of conflict copies.
     """
 
-    def __init__(
-        self, area: StagingArea, destination: Path, entropy: Entropy, device_name: str, *, fresh: bool
-    ) -> None:
+    def __init__(self, area: StagingArea, aim: Aim, entropy: Entropy) -> None:
         self.directory = area.path
         self._area = area
-        self._destination = destination
-        self._fresh = fresh
+        self._aim = aim
         self._entropy = entropy
-        self._device_name = device_name
         self._goal: Root | None = None
         self._missing: dict[Digest, tuple[int, Child]] = {}
         self._local: ContentTable | None = None
@@ -138,11 +131,11 @@ class ConversationStaging(Staging):
         text, data = text_of(document, goal.text.mtime_ns)
         if text != goal.text:
             raise IntegrityError("the conversation's updates do not render what its root promises")
-        if self._fresh:
+        if self._aim.fresh:
             self._area.write_text(FIRST_TEXT, data, text.mtime_ns, PRIVATE)
         record = self._area.store.load()
         log = Log(goal.document, text, tuple(updates))
-        self._area.write_plan(Plan(self._destination, self._fresh, log, record.generation if record else b""))
+        self._area.write_plan(Plan(self._aim, log, record.generation if record else b""))
 
     def _assemble(self, content: Content) -> None:
         """Join an update's chunks, unless this device had the update."""
@@ -161,7 +154,7 @@ class ConversationStaging(Staging):
             plan = self._area.plan()
             if plan is None:
                 raise LocalProtocolError("a conversation is put in place before it is sealed")
-            self._placement = Placer(self._area, plan, self._entropy, self._device_name).place()
+            self._placement = Placer(self._area, plan, self._entropy).place()
         return self._placement
 
     @override

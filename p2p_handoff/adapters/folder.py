@@ -11,20 +11,22 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
 from p2p_handoff.adapters import beneath, stat_cache, tree_pack
-from p2p_handoff.adapters.base import Adapter, OpenPart, Staging
+from p2p_handoff.adapters.base import Adapter, OpenPart, Purpose, Staging, Want
 from p2p_handoff.adapters.folder_commit import SealedFolder
+from p2p_handoff.adapters.folder_keep import FolderShelf, KeptFolder, keep_still
 from p2p_handoff.adapters.folder_scan import NOTHING, Scan, scan, unchanged_since
 from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.adapters.folder_staging import Arrival, FolderStaging
 from p2p_handoff.adapters.ignore import IGNORE_FILE, is_own, load_rules
 from p2p_handoff.adapters.stat_cache import FileRecord
+from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.adapters.watcher import Watch, Watching, watch
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import EntryKind
@@ -61,6 +63,7 @@ class OpenFolder(OpenPart):
         self._previous: Scan = NOTHING
         self._turn = threading.RLock()
         self._watchers: list[Watching] = []
+        self._parent: TreePack | None = None
         _open_folder(path).close()
 
     @override
@@ -78,7 +81,7 @@ class OpenFolder(OpenPart):
         with beneath.typed_errors(f"read {str(self.path)!r}"):
             found = scan(folder.descriptor, self._known, rules, self._previous)
             self._remember(found, began)
-        return FolderSnapshot(folder.descriptor, found, rules)
+        return FolderSnapshot(folder.descriptor, found, rules, self._parent_objects())
 
     @override
     def freeze(self) -> FolderSnapshot:
@@ -134,6 +137,45 @@ class OpenFolder(OpenPart):
     def stage(self, name: str) -> Staging:
         """Begin (or resume) an update of this folder where it lives."""
         return FolderStaging(Arrival(self.path, self._state, self._device, self.snapshot), name)
+
+    @override
+    def keep(self, shelf: Path) -> FolderSnapshot:
+        """Keep the folder as it is now; see ``OpenPart.keep``."""
+        with self._turn:
+            self._trust_no_mapping()
+        return keep_still(self.snapshot, FolderShelf(shelf))
+
+    @override
+    def stage_back(self, name: str, shelf: Path, now: Digest) -> Staging:
+        """Begin (or resume) to bring back a kept state; see ``OpenPart.stage_back``."""
+        replaces = FolderShelf(shelf).tree(now)
+        arrival = Arrival(self.path, self._state, self._device, self.snapshot, Purpose.BACK, replaces)
+        return FolderStaging(arrival, name)
+
+    @override
+    def stage_merge(self, name: str, author: str, parent: Want | None) -> Staging:
+        """Begin (or resume) to take in a fork; see ``OpenPart.stage_merge``."""
+        arrival = Arrival(self.path, self._state, author, self.snapshot, Purpose.MERGE, parent=parent)
+        return FolderStaging(arrival, name)
+
+    @override
+    def mark_parent(self, root: Digest) -> bool:
+        """Remember where a fork left its original; see ``OpenPart.mark_parent``."""
+        found = [tree_pack.load(self._state.descriptor, name) for name in (tree_pack.FROZEN, tree_pack.PARENT)]
+        pack = next((pack for pack in found if pack is not None and pack.root == root), None)
+        if pack is None:
+            picture = self.snapshot()
+            pack = picture.pack() if picture.root == root else None
+        if pack is not None:
+            with beneath.typed_errors("remember where the fork began"):
+                tree_pack.save(self._state.descriptor, tree_pack.PARENT, tree_pack.encode(pack), sync=True)
+            self._parent = pack
+        return pack is not None
+
+    def _parent_objects(self) -> Mapping[Digest, bytes]:
+        if self._parent is None:
+            self._parent = tree_pack.load(self._state.descriptor, tree_pack.PARENT)
+        return self._parent.objects if self._parent is not None else {}
 
     @override
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
@@ -236,6 +278,16 @@ class FolderAdapter(Adapter):
             NotFoundError: It is gone, so its commit was completed; or it was never sealed.
         """
         return SealedFolder(directory, _open_state(state))
+
+    @override
+    def kept(self, shelf: Path, root: Digest) -> KeptFolder:
+        """A kept state; see ``Adapter.kept``."""
+        return FolderShelf(shelf).open(root)
+
+    @override
+    def prune(self, shelf: Path, roots: Iterable[Digest]) -> None:
+        """Forget every kept state but these; see ``Adapter.prune``."""
+        FolderShelf(shelf).prune(roots)
 
 
 def _is_directory(change: Change) -> bool:

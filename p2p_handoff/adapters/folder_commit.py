@@ -15,8 +15,8 @@ from pathlib import Path
 from typing_extensions import override
 
 from p2p_handoff.adapters import beneath, folder_journal, tree_pack
-from p2p_handoff.adapters.base import Placement, Staging, Want
-from p2p_handoff.adapters.folder_journal import JOURNAL, NEW_BASE, TREE, Journal
+from p2p_handoff.adapters.base import Placement, Purpose, Staging, Want
+from p2p_handoff.adapters.folder_journal import JOURNAL, NEW_BASE, OLD_BASE, TREE, Journal
 from p2p_handoff.adapters.folder_place import Placer
 from p2p_handoff.adapters.folder_plan import Step
 from p2p_handoff.adapters.platform_files import exists, rename_exclusive, sync_filesystem
@@ -142,7 +142,11 @@ class SealedFolder(Staging):
             ) from error
 
     def _reader(self) -> _PackReader:
-        packs = (self._new_base(), tree_pack.load(self._state.descriptor, tree_pack.BASE))
+        packs = (
+            self._new_base(),
+            tree_pack.load(self._held.descriptor, OLD_BASE),
+            tree_pack.load(self._state.descriptor, tree_pack.BASE),
+        )
         return _PackReader(tuple(pack for pack in packs if pack is not None))
 
     def _new_base(self) -> tree_pack.TreePack | None:
@@ -152,7 +156,8 @@ class SealedFolder(Staging):
         with beneath.typed_errors(f"sync {str(self._destination)!r}"):
             sync_filesystem(self._held.descriptor)
             pack = self._new_base()
-            if pack is not None:
+            # What comes back or is merged in is shared with nobody yet: the last common state stays the older one.
+            if pack is not None and self._journal.purpose is Purpose.UPDATE:
                 tree_pack.save(self._state.descriptor, tree_pack.BASE, tree_pack.encode(pack), sync=True)
 
 

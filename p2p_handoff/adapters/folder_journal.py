@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from p2p_handoff.adapters import beneath
+from p2p_handoff.adapters.base import Purpose
 from p2p_handoff.adapters.folder_plan import Operation, Step
 from p2p_handoff.content import strict_cbor
 from p2p_handoff.content.digests import Digest
@@ -20,6 +21,8 @@ from p2p_handoff.limits import GIB
 
 JOURNAL: Final = b"journal"
 NEW_BASE: Final = b"new-base"
+OLD_BASE: Final = b"old-base"
+"""The objects of the state that may be replaced, where that is not the part's last common one."""
 TREE: Final = b"tree"
 ARRIVING: Final = b"new"
 LEAVING: Final = b"out"
@@ -41,6 +44,7 @@ class Journal:
     """Names this device's versions in conflict copies."""
     stamp: str
     """Local time of the seal, as conflict copies carry it."""
+    purpose: Purpose = Purpose.UPDATE
     operations: tuple[Operation, ...] = ()
     inodes: tuple[int, ...] = ()
     """Of what was staged for each operation, 0 for nothing: tells what came out from what comes in."""
@@ -54,7 +58,8 @@ def write(staging: int, journal: Journal) -> None:
         journal: What to do.
     """
     rows = [_row(*pair) for pair in zip(journal.operations, journal.inodes, strict=True)]
-    head = [_LABEL, journal.fresh, journal.destination, journal.root, journal.device, journal.stamp]
+    names = [journal.destination, journal.root, journal.device, journal.stamp]
+    head = [_LABEL, journal.fresh, *names, int(journal.purpose)]
     beneath.write_atomically(staging, JOURNAL, strict_cbor.encode([*head, rows]))
 
 
@@ -67,13 +72,15 @@ def read(staging: int) -> Journal:
     """
     data = beneath.read_whole(staging, JOURNAL, MAX_JOURNAL)
     try:
-        label, fresh, destination, root, device, stamp, rows = _list(strict_cbor.decode(data, limit=MAX_JOURNAL))
+        label, fresh, *names, purpose, rows = _list(strict_cbor.decode(data, limit=MAX_JOURNAL))
+        destination, root, device, stamp = names
         operations = tuple(_operation(row) for row in rows)
     except (HandoffError, ValueError, TypeError) as error:
         raise StorageError("the journal of a staged folder is damaged") from error
     if label != _LABEL:
         raise StorageError(f"the journal of a staged folder has the unknown format {label!r}")
-    return Journal(fresh, destination, Digest(root), device, stamp, operations, tuple(row[4] for row in rows))
+    inodes = tuple(row[4] for row in rows)
+    return Journal(fresh, destination, Digest(root), device, stamp, Purpose(purpose), operations, inodes)
 
 
 def _list(value: object) -> list[Any]:

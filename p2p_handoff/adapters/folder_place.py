@@ -16,6 +16,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ from p2p_handoff.adapters.writers import Writers
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import Entry, EntryKind, Read, build_content
 from p2p_handoff.errors import HandoffError, PathError, StorageError
-from p2p_handoff.session.paths import conflict_name
+from p2p_handoff.session.paths import conflict_name, conflict_prefix
 
 PROGRESS: Final = b"progress"
 CONFLICTS: Final = b"conflicts"
@@ -39,6 +40,12 @@ _COUNT: Final = struct.Struct("<Q")
 _MAX_LIST: Final = 64 * 1024 * 1024
 _IN_THE_WAY: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _ATTEMPTS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    path: Components
+    held: beneath.HeldDirectory
 
 
 class Placer:
@@ -68,6 +75,7 @@ class Placer:
             Step.REMOVE: self._remove,
             Step.REMOVE_DIRECTORY: self._remove_directory,
             Step.EXCHANGE_UNIT: self._exchange_unit,
+            Step.ADD: self._add,
         }
 
     def steps(self) -> Iterator[None]:
@@ -168,6 +176,20 @@ class Placer:
     def _exchange_unit(self, number: int, operation: Operation) -> Iterator[None]:
         return self._remove(number, operation) if operation.incoming is None else self._arrive(number, operation)
 
+    def _add(self, number: int, operation: Operation) -> Iterator[None]:
+        """Beside whatever stands there: what was in the folder keeps its name and its place."""
+        staged, arriving = _number(number), self._arriving.descriptor
+        if not self._is_staged(number):
+            return  # placed before a crash
+        *above, name = operation.path
+        parent = self._deepest(tuple(above))
+        if len(parent.path) != len(above) or not self._rename_in(staged, parent.held.descriptor, name):
+            if self._has_equal(parent.held.descriptor, operation):
+                beneath.remove_tree(arriving, staged)
+            else:
+                self._keep(arriving, staged, parent.held.descriptor, (*parent.path, name))
+        yield
+
     # --- what they are made of ----------------------------------------------------------------
 
     def _is_staged(self, number: int) -> bool:
@@ -215,6 +237,29 @@ class Placer:
             self._keep(parent.descriptor, path[-1], parent.descriptor, path)
         os.mkdir(path[-1], dir_fd=parent.descriptor)
         return beneath.HeldDirectory(beneath.open_directory(parent.descriptor, path[-1:]))
+
+    def _deepest(self, path: Components) -> _Directory:
+        """A directory of the folder, made where it is missing; the one above where something else is in its way."""
+        for length in range(1, len(path) + 1):
+            found = beneath.status(self._folder.descriptor, path[:length])
+            if found is not None and not stat.S_ISDIR(found.st_mode):
+                path = path[: length - 1]
+                break
+        return _Directory(path, self._directory(path))
+
+    def _has_equal(self, parent: int, operation: Operation) -> bool:
+        """True when what would be added stands there already, under its name or as an earlier conflict copy."""
+        name = operation.path[-1]
+        copies = conflict_prefix(os.fsdecode(name))
+        names = (os.fsencode(other) for other in os.listdir(parent) if other.startswith(copies))
+        return any(self._is_incoming(parent, other, operation) for other in (name, *names))
+
+    def _is_incoming(self, parent: int, name: bytes, operation: Operation) -> bool:
+        incoming = operation.incoming
+        assert incoming is not None
+        if incoming.kind is EntryKind.DIRECTORY:
+            return self._is_known_unit(parent, name, [incoming])
+        return _holds(parent, name, incoming)
 
     def _discarded(self, holder: int, name: bytes, operation: Operation) -> bool:
         """Discard what came out if nothing is lost by it."""

@@ -35,6 +35,8 @@ class Step(IntEnum):
     """Only when it is empty by then."""
     EXCHANGE_UNIT = 5
     """A whole ``.git`` is replaced, or removed when nothing comes in."""
+    ADD = 6
+    """A file, symlink or ``.git`` arrives where nothing stands, else beside what does, as a conflict copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,39 @@ def plan(trees: Trees) -> list[Operation]:
             operations.extend(_operations(change, trees))
     operations.extend(operation for path in units for operation in _exchange(path, trees))
     return operations
+
+
+def plan_merge(trees: Trees) -> list[Operation]:
+    """The operations that bring a fork's changes to its original, replacing and removing nothing.
+
+    Args:
+        trees: The base is the state at which the fork left; None makes every file of it a change.
+
+    Raises:
+        HandoffError: Whatever reading or decoding a directory object raises.
+    """
+    operations: list[Operation] = []
+    units: dict[Path, None] = {}
+    for change in diff(trees.base, trees.incoming, trees.read):
+        unit = unit_of(change)
+        if unit is not None:
+            units[unit] = None
+        elif change.new is not None:
+            operations.extend(_addition(change.path, change.old, change.new, trees.local(change.path)))
+    for path in units:
+        old, new = (lookup(root, path, trees.read) for root in (trees.base, trees.incoming))
+        now = trees.local(path)
+        if new is not None and not any(same_unit(other, new, trees.read) for other in (old, now)):
+            operations.append(Operation(Step.ADD, path, None, new))
+    return operations
+
+
+def _addition(path: Path, old: Entry | None, new: Entry, now: Entry | None) -> Iterator[Operation]:
+    if new.kind is EntryKind.DIRECTORY:
+        if now is None:
+            yield Operation(Step.MAKE_DIRECTORY, path, None, new)
+    elif not same_bytes(old, new) and not same_bytes(now, new):
+        yield Operation(Step.ADD, path, None, new)
 
 
 def unit_of(change: Change) -> Path | None:

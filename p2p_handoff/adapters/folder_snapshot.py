@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from p2p_handoff.adapters import beneath
 from p2p_handoff.adapters.folder_scan import Scan, total_bytes
@@ -72,9 +74,13 @@ class FolderSnapshot:
         root: Descriptor of the folder; duplicated.
         scan: What was found in it.
         rules: What was left out.
+        parent: In a fork, the objects of the state at which it left its original: they are served as well.
     """
 
-    def __init__(self, root: int, scan: Scan, rules: IgnoreRules) -> None:
+    def __init__(
+        self, root: int, scan: Scan, rules: IgnoreRules, parent: Mapping[Digest, bytes] = MappingProxyType({})
+    ) -> None:
+        self._parent = parent
         self.scan = scan
         self.rules = rules
         self.folder = beneath.HeldDirectory(os.dup(root))
@@ -114,7 +120,7 @@ class FolderSnapshot:
             ContentGoneError: The file behind it vanished or changed since the snapshot.
             NotFoundError: No such object in this snapshot.
         """
-        held = self._objects.get(digest)
+        held = self._objects.get(digest) or self._parent.get(digest)
         if held is not None:
             return held
         if digest == EMPTY.ref:

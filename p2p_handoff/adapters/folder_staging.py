@@ -18,13 +18,13 @@ from typing import Final
 from typing_extensions import override
 
 from p2p_handoff.adapters import beneath, folder_journal, tree_pack
-from p2p_handoff.adapters.base import Placement, Staging, Want
+from p2p_handoff.adapters.base import Placement, Purpose, Staging, Want
 from p2p_handoff.adapters.file_system_traits import probe
 from p2p_handoff.adapters.folder_assemble import Assembler
 from p2p_handoff.adapters.folder_commit import SealedFolder, remove_staging
-from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, TREE, Journal
+from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, OLD_BASE, TREE, Journal
 from p2p_handoff.adapters.folder_place import CONFLICTS, PROGRESS
-from p2p_handoff.adapters.folder_plan import Operation, Step, Trees, plan
+from p2p_handoff.adapters.folder_plan import Operation, Step, Trees, plan, plan_merge
 from p2p_handoff.adapters.folder_scan import NOTHING
 from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.adapters.ignore import IGNORE_FILE, MAX_IGNORE_FILE, IgnoreRules, staging_name
@@ -32,6 +32,7 @@ from p2p_handoff.adapters.incoming_tree import IncomingTree
 from p2p_handoff.adapters.object_log import ObjectLog
 from p2p_handoff.adapters.platform_files import sync_filesystem
 from p2p_handoff.adapters.staged_contents import CONTENTS, StagedContents, staged_name
+from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.content.digests import Digest, verify
 from p2p_handoff.content.objects import Content, Entry, EntryKind, chunks_of
 from p2p_handoff.content.trees import walk
@@ -59,6 +60,11 @@ class Arrival:
     """Names this device's versions in conflict copies."""
     local: Callable[[], FolderSnapshot] | None
     """Takes a picture of the folder that lives there; None for a first arrival."""
+    purpose: Purpose = Purpose.UPDATE
+    replaces: TreePack | None = None
+    """BACK: the kept state that may be replaced."""
+    parent: Want | None = None
+    """MERGE: the root at which the fork left, to be asked for like the fork's own."""
 
 
 class FolderStaging(Staging):
@@ -83,7 +89,7 @@ class FolderStaging(Staging):
             self._traits = probe(self._staging)
             self._log = ObjectLog(self._staging)
             self._staged = StagedContents(self._contents.descriptor)
-        self._base = tree_pack.load(arrival.state.descriptor, tree_pack.BASE) if arrival.local is not None else None
+        self._base = arrival.replaces or self._common()
         self._root: Content | None = None
         self._local: FolderSnapshot | None = None
         self._tree: IncomingTree | None = None
@@ -91,6 +97,10 @@ class FolderStaging(Staging):
         self._large: list[Content] = []
         self._round = 0
         self._sealed: SealedFolder | None = None
+
+    def _common(self) -> TreePack | None:
+        here = self._arrival.local is not None
+        return tree_pack.load(self._arrival.state.descriptor, tree_pack.BASE) if here else None
 
     @property
     def _staging(self) -> int:
@@ -114,7 +124,9 @@ class FolderStaging(Staging):
         known.update(self._local.scan.objects() if self._local is not None else NOTHING.objects())
         self._tree = IncomingTree(self._log, known, self._traits)
         self._round = 0
-        return self._tree.want_directory(root, root_size) or self._advance()
+        parent = self._arrival.parent
+        wants = self._tree.want_directory(parent.digest, parent.size) if parent is not None else []
+        return [*wants, *self._tree.want_directory(root, root_size)] or self._advance()
 
     @override
     def put(self, digest: Digest, data: bytes) -> Sequence[Want]:
@@ -154,7 +166,8 @@ class FolderStaging(Staging):
     def _want_contents(self) -> list[Want]:
         tree, root = self._begun(), self._aim()
         if self._local is not None:
-            self._operations = plan(self._trees(self._local, root.ref, tree))
+            planned = plan_merge if self._arrival.purpose is Purpose.MERGE else plan
+            self._operations = planned(self._trees(self._local, root.ref, tree))
             needed = list(self._arriving_contents())
         else:
             needed = list(_file_contents(root.ref, tree))
@@ -175,7 +188,10 @@ class FolderStaging(Staging):
         ]
 
     def _trees(self, local: FolderSnapshot, root: Digest, tree: IncomingTree) -> Trees:
-        return Trees(self._base.root if self._base is not None else None, root, local.scan.entry, tree.read)
+        base = self._base.root if self._base is not None else None
+        if self._arrival.purpose is Purpose.MERGE:
+            base = self._arrival.parent.digest if self._arrival.parent is not None else None
+        return Trees(base, root, local.scan.entry, tree.read)
 
     def _arriving_contents(self) -> Iterator[Content]:
         tree = self._begun()
@@ -183,9 +199,9 @@ class FolderStaging(Staging):
             entry = operation.incoming
             if entry is None or entry.content is None:
                 continue
-            if operation.step is Step.PLACE:
+            if operation.step in {Step.PLACE, Step.ADD} and entry.kind is EntryKind.FILE:
                 yield entry.content
-            elif operation.step is Step.EXCHANGE_UNIT:
+            elif operation.step in {Step.EXCHANGE_UNIT, Step.ADD}:
                 yield from _file_contents(entry.content.ref, tree)
 
     def _check_space(self, needed: Sequence[Content]) -> None:
@@ -235,6 +251,9 @@ class FolderStaging(Staging):
             journal = self._assemble()
             pack = tree_pack.collect(self._aim().ref, self._begun().read)
             beneath.write_atomically(self._staging, NEW_BASE, tree_pack.encode(pack), sync=False)
+            if self._arrival.replaces is not None:
+                replaced = tree_pack.encode(self._arrival.replaces)
+                beneath.write_atomically(self._staging, OLD_BASE, replaced, sync=False)
             sync_filesystem(self._staging)
             folder_journal.write(self._staging, journal)
 
@@ -267,6 +286,7 @@ class FolderStaging(Staging):
             root=root.ref,
             device=self._arrival.device,
             stamp=time.strftime("%Y%m%d-%H%M%S"),
+            purpose=self._arrival.purpose,
             operations=tuple(operations),
             inodes=tuple(inodes),
         )
@@ -311,7 +331,7 @@ def _file_contents(root: Digest, tree: IncomingTree) -> Iterator[Content]:
 
 def _stage(assembler: Assembler, arriving: int, number: int, operation: Operation) -> int:
     """Make what an operation puts in place; returns its inode, 0 when it puts nothing."""
-    if operation.incoming is None or operation.step not in {Step.PLACE, Step.EXCHANGE_UNIT}:
+    if operation.incoming is None or operation.step not in {Step.PLACE, Step.EXCHANGE_UNIT, Step.ADD}:
         return 0
     name = b"%d" % number
     assembler.put(arriving, name, operation.incoming)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs by platform about files: atomic exchange, exclusive rename, writers, bulk sync.
+"""What differs by platform about files: atomic exchange, exclusive rename, cloning, writers, bulk sync.
 
 Layer: I/O ring, adapters. Specification: docs/specs/adapters.md §6. Linux offers renameat2(2), openat2(2), leases
 and syncfs(2), macOS renameatx_np(2). Where a kernel or a file system has none of them, a documented dance of plain
@@ -30,6 +30,8 @@ _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
 
 _F_SETSIG: Final = 10  # one number on every Linux architecture
+_FICLONE: Final = 0x40049409
+"""ioctl_ficlone(2): btrfs, XFS and others let two files share their blocks until one is written to."""
 
 SWAP_SUFFIX: Final = b".swap"
 """Appended to the staged name while an exchange without kernel support is under way."""
@@ -246,3 +248,22 @@ def sync_filesystem(descriptor: int) -> None:
         os.sync()
     elif call(ctypes.c_int(descriptor)) != 0:
         _raise_errno(b"syncfs")
+
+
+def clone(source: int, target: int) -> bool:
+    """Make an empty file share all blocks of another one: costs no space until either is written to.
+
+    Args:
+        source: Descriptor of the file to clone, open for reading.
+        target: Descriptor of an empty file on the same file system, open for writing.
+
+    Returns:
+        False where the platform or the file system cannot; nothing was written then.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True

@@ -2,8 +2,9 @@
 """A tree's directory objects in one file: how a part remembers a state it shared. Layer: I/O ring, adapters.
 
 Specification: docs/specs/adapters.md §5. ``base`` is the last state that this device and another had in common;
-``frozen`` is the last picture before a grant, which becomes the base when the handoff is accepted. A damaged
-pack counts as absent: without a base everything on disk is this device's own, and nothing gets lost.
+``frozen`` is the last picture before a grant, which becomes the base when the handoff is accepted; ``parent`` is,
+in a fork, the state at which it left its original. A damaged pack counts as absent: without a base everything on
+disk is this device's own, and nothing gets lost.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from p2p_handoff.limits import GIB
 
 BASE: Final = b"base"
 FROZEN: Final = b"frozen"
+PARENT: Final = b"parent"
 MAX_PACK: Final = GIB
 """Bytes of a pack that are read: directory objects of some ten million files."""
 _MAGIC: Final = b"p2phTP01"
@@ -93,7 +95,7 @@ def load(state: int, name: bytes) -> TreePack | None:
 
     Args:
         state: Descriptor of the state directory.
-        name: ``BASE`` or ``FROZEN``.
+        name: ``BASE``, ``FROZEN`` or ``PARENT``.
     """
     try:
         return decode(beneath.read_whole(state, name, MAX_PACK))

@@ -117,13 +117,21 @@ def conflict_name(name: str, device_name: str, stamp: str, attempt: int) -> str:
         ``notes.conflict-desktop-20261121-101500.md``, from the second attempt on ``…-101500-2.md``: the suffix
         stays, the whole is at most MAX_NAME_BYTES bytes.
     """
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, not a path: Path() would normalise it
-    if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES:
-        stem, suffix = name, ""
+    stem, suffix = _stem_and_suffix(name)
     device = _shortened(re.sub(r"\s+", "-", safe_name(device_name, "device")), _MAX_DEVICE_BYTES)
     number = f"-{attempt}" if attempt > 1 else ""
     tail = f".conflict-{device}-{stamp}{number}{suffix}"
     return _shortened(stem, MAX_NAME_BYTES - len(os.fsencode(tail))) + tail
+
+
+def conflict_prefix(name: str) -> str:
+    """What the names of all conflict copies of a file begin with (but for names that had to be shortened)."""
+    return f"{_stem_and_suffix(name)[0]}.conflict-"
+
+
+def _stem_and_suffix(name: str) -> tuple[str, str]:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, not a path: Path() would normalise it
+    return (name, "") if len(os.fsencode(suffix)) > _MAX_SUFFIX_BYTES else (stem, suffix)
 
 
 def _separators() -> tuple[bytes, ...]:

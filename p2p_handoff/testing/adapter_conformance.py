@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The suite that every adapter passes: subclass it in a test module and give it a bench. Layer: test kit, public.
 
-Specification: docs/specs/adapters.md §9. A bench makes, edits and reads parts of one kind; the suite moves them
+Specification: docs/specs/adapters.md §11. A bench makes, edits and reads parts of one kind; the suite moves them
 between two imagined devices through the adapter's contract alone, as an agent would.
 
     class TestFolder(AdapterConformance):

@@ -13,6 +13,7 @@ from typing_extensions import override
 from p2p_handoff.adapters.base import Adapter
 from p2p_handoff.adapters.conversation import ConversationAdapter
 from p2p_handoff.testing.adapter_conformance import AdapterBench, AdapterConformance
+from p2p_handoff.testing.kept_conformance import KeptConformance
 from p2p_handoff.testing.samples import conversation_lines
 
 
@@ -54,6 +55,12 @@ class ConversationBench(AdapterBench):
 
 
 class TestConversation(AdapterConformance):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> AdapterBench:
+        return ConversationBench(tmp_path)
+
+
+class TestKeptConversation(KeptConformance):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> AdapterBench:
         return ConversationBench(tmp_path)

@@ -43,7 +43,7 @@ def _carry_out(staging: object, step: Callable[[str], None]) -> Placement:
     assert isinstance(staging, ConversationStaging)
     plan = staging._area.plan()
     assert plan is not None
-    return Placer(staging._area, plan, os.urandom, "desk", step).place()
+    return Placer(staging._area, plan, os.urandom, step).place()
 
 
 def _cut_at(name: str) -> Callable[[str], None]:

@@ -16,6 +16,7 @@ from typing_extensions import override
 from p2p_handoff.adapters.base import Adapter
 from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.testing.adapter_conformance import AdapterBench, AdapterConformance
+from p2p_handoff.testing.kept_conformance import KeptConformance
 
 
 class FolderBench(AdapterBench):
@@ -74,6 +75,12 @@ def describe(item: Path) -> bytes:
 
 
 class TestFolder(AdapterConformance):
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> FolderBench:
+        return FolderBench(tmp_path)
+
+
+class TestKeptFolder(KeptConformance):
     @pytest.fixture
     def bench(self, tmp_path: Path) -> FolderBench:
         return FolderBench(tmp_path)

@@ -70,3 +70,10 @@ def test_a_sync_reaches_the_file_system(here: int) -> None:
     files.sync_filesystem(here)
     with pytest.raises(OSError, match="Bad file descriptor"):
         files.sync_filesystem(10**6)
+
+
+def test_a_clone_has_the_same_bytes_or_none(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x" * 100_000)
+    with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("wb") as target:
+        cloned = files.clone(source.fileno(), target.fileno())
+    assert (tmp_path / "target").read_bytes() == (b"x" * 100_000 if cloned else b"")
