@@ -20,6 +20,7 @@ from p2p_handoff.agent import linking
 from p2p_handoff.agent.assembly import Assembly, Given
 from p2p_handoff.agent.catalog import Catalog, real_place
 from p2p_handoff.agent.config import Settings, load
+from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.events import Events, Listener
 from p2p_handoff.agent.handoffs import Handoffs
@@ -80,6 +81,7 @@ class Agent:
         self.identity: Identity
         self.store: Store
         self.catalog: Catalog
+        self.contributions: Contributions
         self.peer_book: PeerBook
         self.handoffs: Handoffs
         self._parts: Assembly
@@ -103,6 +105,7 @@ class Agent:
     async def _start(self) -> None:
         self._parts = parts = Assembly(self._given, self._stack)
         self.identity, self.store, self.catalog = parts.identity, parts.store, parts.catalog
+        self.contributions = parts.contributions
         self.peer_book, self.handoffs, self._dialer = parts.peer_book, parts.handoffs, parts.dialer
         await parts.start()
         self.port = parts.port

@@ -17,6 +17,7 @@ from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.contacts import Contacts, hang_up_idle, hello
+from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer, Dialling
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower
@@ -83,6 +84,7 @@ class Assembly:
         self.catalog = Catalog(
             self.store, self.identity, adapters, home.part_state, given.outside.entropy, given.outside.clock
         )
+        self.contributions = Contributions(self.store, self.catalog, given.events)
         self.engine = given.engine or self._choose_engine()
         self.surroundings = Surroundings(
             given.settings, given.outside.network, given.events, self._announcement, self._peer_name
@@ -113,8 +115,9 @@ class Assembly:
         stack.push_async_callback(self.surroundings.close)
         await self.surroundings.start()
         self.handoffs.recover()
-        follower = Follower(self.store, self.catalog, given.events)
+        follower = Follower(self.store, self.catalog, self.contributions, given.events)
         stack.push_async_callback(follower.close)
+        stack.push_async_callback(self.contributions.close)
         follower.refresh()
         stack.callback(asyncio.create_task(hang_up_idle(self.dialer, self.handoffs), name="idle wires").cancel)
         log.info("agent %s (%s) listens on port %d", given.settings.name, self.identity.device, self.port)

@@ -93,7 +93,12 @@ class Commands:
             "requests": len(agent.pending()),
             "active": len(agent.handoffs.active()),
             "receive_dir": str(agent.settings.receive_dir),
+            "edited_here": [item for record in agent.sessions() if (item := await self._edited(record))],
         }
+
+    async def _edited(self, record: SessionRecord) -> dict[str, Any]:
+        edits = await self._agent.contributions.of(record)
+        return {"session": record.id, "title": record.title, **edits.as_json()} if edits.counts else {}
 
     async def stop_agent(self, _request: Request) -> Answer:
         """End the agent."""
@@ -154,7 +159,7 @@ class Commands:
 
     async def sessions(self, _request: Request) -> Answer:
         """Sessions on this device."""
-        return {"sessions": [self._session(record) for record in self._agent.sessions()]}
+        return {"sessions": [await self._session(record) for record in self._agent.sessions()]}
 
     async def to(self, request: Request) -> Answer:
         """Hand a session over."""
@@ -294,7 +299,7 @@ class Commands:
             await asyncio.gather(forwarding, return_exceptions=True)
         return report.as_json()
 
-    def _session(self, record: SessionRecord) -> dict[str, Any]:
+    async def _session(self, record: SessionRecord) -> dict[str, Any]:
         bindings = self._agent.catalog.bindings(record.id)
         own = record.ownership
         return {
@@ -308,6 +313,7 @@ class Commands:
             "paths": [str(binding.path) for binding in bindings if binding.path is not None],
             "root": _root_hex(record),
             "parts": _parts(record),
+            "edited_here": (await self._agent.contributions.of(record)).as_json(),
         }
 
     def _doubt(self, record: SessionRecord) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 """Follows the real things behind sessions while they change. Layer: agent. Specification: docs/specs/adapters.md §1.
 
 After a change a picture is taken in the background: a conversation's new lines are in its document before anybody
-asks, and a handoff finds almost nothing left to read.
+asks, and a handoff finds almost nothing left to read. Where this device is not the primary, what was edited here is
+counted instead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from collections.abc import Callable
 
 from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.events import Events
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import SessionId
@@ -27,17 +29,19 @@ LONGEST_WAIT = 5.0
 
 
 class Follower:
-    """Watches the parts of all sessions of which this device is primary.
+    """Watches the parts of all sessions that were not stopped.
 
     Args:
         store: Knows the sessions.
         catalog: Opens and pictures them.
+        contributions: Counts what is edited where this device is not the primary.
         events: Told ``followed`` once a session's watchers listen, ``changed`` after a picture that differs.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, events: Events) -> None:
+    def __init__(self, store: Store, catalog: Catalog, contributions: Contributions, events: Events) -> None:
         self._store = store
         self._catalog = catalog
+        self._contributions = contributions
         self._events = events
         self._watched: dict[SessionId, _Watch] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -46,14 +50,19 @@ class Follower:
     def refresh(self) -> None:
         """Watch what should be watched now, and nothing else."""
         wanted = {
-            record.id
+            record.id: record.ownership.role is Role.PRIMARY
             for record in self._store.sessions.all()
-            if record.ownership.role is Role.PRIMARY and not record.stopped
+            if not record.stopped
         }
-        for session in [session for session in self._watched if session not in wanted]:
-            self._end(self._watched.pop(session))
-        for session in wanted - self._watched.keys():
-            self._watched[session] = _Watch(session, self._catalog, self._events)
+        for session, watch in list(self._watched.items()):
+            if wanted.get(session) is not watch.primary:
+                self._end(self._watched.pop(session))
+                self._contributions.forget(session)
+        for session in wanted.keys() - self._watched.keys():
+            self._watched[session] = self._watch(session, primary=wanted[session])
+
+    def _watch(self, session: SessionId, *, primary: bool) -> _Watch:
+        return _Watch(session, self._catalog, self._events, None if primary else self._contributions)
 
     async def close(self) -> None:
         """Watch nothing any more."""
@@ -75,12 +84,16 @@ class Follower:
 
 
 class _Watch:
-    """One session's watchers and the task that takes pictures."""
+    """One session's watchers and the task that takes pictures, or counts contributions."""
 
-    def __init__(self, session: SessionId, catalog: Catalog, events: Events) -> None:
+    def __init__(
+        self, session: SessionId, catalog: Catalog, events: Events, contributions: Contributions | None
+    ) -> None:
+        self.primary = contributions is None
         self._session = session
         self._catalog = catalog
         self._events = events
+        self._contributions = contributions
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._stops: list[Callable[[], None]] = []
@@ -95,6 +108,8 @@ class _Watch:
             await self._begin()
             self._events.emit("followed", session=self._session)
             root: object = None
+            if self._contributions is not None:
+                await self._contributions.look(self._session)  # what was edited while no agent ran
             while True:
                 await self._changed.wait()
                 await self._calm_down()
@@ -129,6 +144,8 @@ class _Watch:
         self._changed.clear()
 
     async def _look(self, before: object) -> object:
+        if self._contributions is not None:
+            return await self._contributions.look(self._session)
         picture = await asyncio.to_thread(self._catalog.picture, self._session)
         root = tuple(part.root for part in picture.manifest.parts)
         if root != before:

@@ -419,8 +419,7 @@ class Outgoing:
         await asyncio.to_thread(self._services.store.outgoing.thaw, self.plan.session, signed)
 
     async def _release(self, _effect: src.ReleaseParts) -> None:
-        manifest = self._granted()
-        roots = {part.id: part.root for part in manifest.parts} if manifest else {}
+        roots = {part.id: part.root for part in self._granted().parts}
         await self._each_part(lambda part, opened: opened.release(roots[part]))
         self._services.events.emit("released", txn=self.plan.txn, session=self.plan.session)
 
@@ -488,11 +487,12 @@ class Outgoing:
         assert self._picture is not None
         return encode_manifest(self._picture.manifest)
 
-    def _granted(self) -> Manifest | None:
-        outgoing = self._services.store.outgoing.grant(self.plan.txn)
-        if outgoing is None or outgoing.manifest is None:
-            return self._picture.manifest if self._picture else None
-        return decode_manifest(outgoing.manifest)
+    def _granted(self) -> Manifest:
+        """What the target accepted: never the latest picture, which may show edits made since."""
+        record = self._services.store.sessions.get(self.plan.session)
+        assert record is not None
+        assert record.manifest is not None
+        return decode_manifest(record.manifest)
 
     async def _each_part(self, act: Callable[[PartId, OpenPart], None]) -> None:
         """Tell the adapters how it ended. A part that is gone cannot be told; ownership was decided before."""

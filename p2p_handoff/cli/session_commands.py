@@ -50,6 +50,9 @@ def sessions(home: Path, *, as_json: bool) -> None:
         for item in result["sessions"]
     ]
     table(["TITLE", "ROLE", "EPOCH", "PRIMARY", "ID", "PATHS"], rows)
+    for item in result["sessions"]:
+        if item["edited_here"]["text"]:
+            say(f"{item['title']!r}: {item['edited_here']['text']}")
     if not rows:
         say("No session yet. 'handoff to NAME' in a folder starts one and hands it over.")
 

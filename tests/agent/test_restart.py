@@ -36,7 +36,7 @@ async def test_a_target_restarted_in_the_middle_goes_on_with_what_it_has(
     two_agents: Pair, folder: Path, devices: Devices
 ) -> None:
     laptop, desktop = two_agents
-    (folder / "big.bin").write_bytes(noise(3))
+    (folder / "big.bin").write_bytes(noise(12))
     handing = asyncio.create_task(laptop.to("desktop", folder))
     while (await event(desktop, "progress"))["bytes"] < 1_000_000:
         pass
@@ -44,7 +44,7 @@ async def test_a_target_restarted_in_the_middle_goes_on_with_what_it_has(
     desktop = await devices.start("desktop")
     report = await handing
     assert report.outcome == "done"
-    assert tree(desktop.settings.receive_dir / "project")["big.bin"] == noise(3)
+    assert tree(desktop.settings.receive_dir / "project")["big.bin"] == noise(12)
     assert role(desktop) == "primary"
 
 
