@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``./scripts/chaos``: kills real agents everywhere and looks at what is left (docs/reliability.md §4).
+
+Exit code 0 when no promise was broken, 1 when one was, 2 when nothing could be run here. Ends every process that it
+started, however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.chaos import plan, small_disk, summary
+from tests.chaos.arena import Arena
+from tests.chaos.cases import Case, Way
+from tests.chaos.device import DeviceError
+from tests.chaos.pair import fast_place
+from tests.chaos.run import Result
+
+CI_SECONDS: Final = 70.0
+"""After so long the short form begins no further run."""
+CI_LEAST: Final = len(plan.CI_OTHERS) + 8
+"""Runs that the short form makes however slow the machine is."""
+_TELL_EVERY: Final = 20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a form, or single cases."""
+    options = _parser().parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    base = Path(tempfile.mkdtemp(prefix="hc-", dir=fast_place()))
+    kept = Path(tempfile.mkdtemp(prefix="handoff-chaos-kept-"))
+    try:
+        with Arena(base, kept, options.jobs) as arena:
+            return _run(arena, options)
+    except (OSError, DeviceError, RuntimeError) as error:
+        _say(f"chaos cannot run here: {error}")
+        return 2
+    except KeyboardInterrupt:
+        _say("Stopped; nothing is left running.")
+        return 7
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+        if not any(kept.iterdir()):
+            kept.rmdir()
+
+
+def _run(arena: Arena, options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    arena.prepare()
+    if options.only:
+        todo = [Case.parse(name) for name in options.only] * options.times
+    else:
+        measured = arena.measure(list(Way))
+        _tell_points(measured)
+        todo = plan.cases(options.form, measured, options.seed)
+    _say(f"{len(todo)} cases at most; prepared in {time.monotonic() - started:.0f} s")
+    if small_disk.missing():
+        _say(f"without the small file system: {small_disk.missing()}")
+    short = options.form == "ci" and not options.only
+    results: list[Result] = []
+    limit = CI_SECONDS - (time.monotonic() - started) if short else float("inf")
+    for result in arena.run(todo, seconds=limit, least=CI_LEAST):
+        results.append(result)
+        _tell(result, len(results), verbose=bool(options.only))
+    _tell_end(results, time.monotonic() - started)
+    return 1 if any(result.violations for result in results) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./scripts/chaos", description="Kill real agents at every change of the disk."
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--ci", dest="form", action="store_const", const="ci", help="a bounded, evenly spread share")
+    forms.add_argument("--long", dest="form", action="store_const", const="long", help="more of every fault")
+    forms.add_argument("--only", nargs="+", metavar="CASE", help="these cases, such as kill/push/update/target/137")
+    parser.set_defaults(form="default")
+    parser.add_argument("--times", type=int, default=1, help="how often --only runs each")
+    parser.add_argument("--seed", type=int, default=1, help="which points a share takes")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    return parser
+
+
+def _tell_points(measured: plan.Measured) -> None:
+    for (way, stage, side), calls in measured.items():
+        durable = len([call for call in calls if call.where != "udp"])
+        sent = len(calls) - durable
+        _say(f"{way.value} {stage.value} {side.value}: {durable} changes of the disk, {sent} datagrams")
+
+
+def _tell(result: Result, count: int, *, verbose: bool) -> None:
+    if result.violations:
+        for line in summary.failure(result):
+            _say(line)
+    elif verbose:
+        _say(f"{result.case}: {result.happened_at or 'over before'}: {result.outcome}, {result.seconds:.1f} s")
+    if count % _TELL_EVERY == 0:
+        _say(f"{count} runs")
+
+
+def _tell_end(results: Sequence[Result], seconds: float) -> None:
+    for line in summary.table(results):
+        _say(line)
+    _say(f"disturbed handoffs ended with: {summary.outcomes(results)}")
+    _say(f"{len(results)} runs in {seconds:.0f} s")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

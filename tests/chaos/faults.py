@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules that make a fault happen at a point, one per kind of case."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.chaos.cases import Case
+from tests.chaos.system_calls import Act
+from tests.chaos.warden import Call, Drop, Fail, Kill, Pass, Pause, Rule, Verdict, Warden, let_all_pass
+
+STOPPED_FOR: Final = 4.0
+"""Seconds of SIGSTOP: the other device takes a silent one for dead after 3."""
+_NEEDS_SPACE: Final = frozenset((Act.WRITE, Act.RESIZE))
+_MAKES_NAMES: Final = ("open", "openat", "mkdir", "mkdirat", "link", "linkat", "symlink", "symlinkat")
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault that is armed on both devices of a run.
+
+    Args:
+        case: What shall happen.
+        hit: The device that it happens to.
+        other: The other one.
+    """
+
+    case: Case
+    hit: Warden
+    other: Warden
+    happened_at: str = ""
+    """The call."""
+    _over: threading.Event = field(default_factory=threading.Event)
+    _begun: threading.Event = field(default_factory=threading.Event)
+
+    def arm(self) -> None:
+        """Begin to count."""
+        mine, others = _RULES[self.case.kind.name](self)
+        acts = self.case.kind.acts
+        self.other.arm(others, acts)
+        self.hit.arm(mine, acts)
+
+    def heal(self) -> None:
+        """The fault is over; what it has done stays done."""
+        self._over.set()
+
+    def at_the_point(self, verdict: Verdict) -> Rule:
+        """A rule that strikes once."""
+
+        def rule(call: Call) -> Verdict:
+            if call.number != self.case.point:
+                return Pass()
+            self.happened_at = str(call)
+            return verdict
+
+        return rule
+
+    def kill_both(self, call: Call) -> Verdict:
+        """The other device dies while this one's call waits; then this one dies."""
+        if call.number != self.case.point:
+            return Pass()
+        self.happened_at = str(call)
+        self.other.process.kill()
+        return Kill()
+
+    def cut_from_the_point(self, call: Call) -> Verdict:
+        """Datagrams of the device that is hit are lost from the point on."""
+        if call.number == self.case.point:
+            self.happened_at = str(call)
+            self._begun.set()
+        return self.lose_while_cut(call)
+
+    def lose_while_cut(self, call: Call) -> Verdict:
+        """Datagrams are lost while the link is cut."""
+        if not self._begun.is_set() or self._over.is_set():
+            return Pass()
+        return Drop() if call.name == "sendto" else Fail(errno.EPERM)
+
+    def full_from_the_point(self, call: Call) -> Verdict:
+        """What needs space fails."""
+        if call.number < self.case.point or self._over.is_set():
+            return Pass()
+        if call.act not in _NEEDS_SPACE and call.name not in _MAKES_NAMES:
+            return Pass()
+        self.happened_at = self.happened_at or str(call)
+        return Fail(errno.ENOSPC)
+
+
+_RULES: Final[dict[str, Callable[[Fault], tuple[Rule, Rule]]]] = {
+    "none": lambda _: (let_all_pass, let_all_pass),
+    "kill": lambda fault: (fault.at_the_point(Kill()), let_all_pass),
+    "send": lambda fault: (fault.at_the_point(Kill()), let_all_pass),
+    "again": lambda fault: (fault.at_the_point(Kill()), let_all_pass),
+    "both": lambda fault: (fault.kill_both, let_all_pass),
+    "stop": lambda fault: (fault.at_the_point(Pause(STOPPED_FOR)), let_all_pass),
+    "cut": lambda fault: (fault.cut_from_the_point, fault.lose_while_cut),
+    "full": lambda fault: (fault.full_from_the_point, let_all_pass),
+    "eio": lambda fault: (fault.at_the_point(Fail(errno.EIO)), let_all_pass),
+    "tmpfs": lambda _: (let_all_pass, let_all_pass),
+}
+"""Kind → the rule for the device that is hit, and the one for the other."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cases a form consists of: every point where that is affordable, evenly spread ones elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos import small_disk
+from tests.chaos.cases import KINDS, Case, Kind, Side, Way
+from tests.chaos.pair import Stage
+from tests.chaos.warden import Call
+
+Measured = Mapping[tuple[Way, Stage, Side], Sequence[Call]]
+"""What each side did in a handoff without faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One row of a form."""
+
+    kind: str
+    way: Way
+    every: int
+    """1 takes every point, 10 every tenth."""
+    engine: str = "auto"
+
+
+FORMS: Final[Mapping[str, tuple[Share, ...]]] = {
+    "default": (
+        Share("tmpfs", Way.PUSH, 1),
+        Share("stop", Way.PUSH, 60),
+        Share("eio", Way.PUSH, 12),
+        Share("full", Way.PUSH, 16),
+        Share("cut", Way.PUSH, 24),
+        Share("again", Way.PUSH, 12),
+        Share("both", Way.PUSH, 12),
+        Share("send", Way.PUSH, 8),
+        Share("kill", Way.TAKE, 10),
+        Share("kill", Way.PUSH, 24, "aiortc"),
+        Share("kill", Way.PUSH, 1),
+    ),
+    "long": (
+        Share("tmpfs", Way.PUSH, 1),
+        Share("stop", Way.PUSH, 20),
+        Share("eio", Way.PUSH, 3),
+        Share("full", Way.PUSH, 4),
+        Share("cut", Way.PUSH, 4),
+        Share("again", Way.PUSH, 3),
+        Share("both", Way.PUSH, 3),
+        Share("send", Way.PUSH, 2),
+        Share("kill", Way.TAKE, 2),
+        Share("kill", Way.PUSH, 8, "aiortc"),
+        Share("kill", Way.PUSH, 1),
+    ),
+}
+CI_OTHERS: Final = ("send", "both", "again", "stop", "cut", "full", "eio", "tmpfs")
+"""Each once in the short form, and then kills at evenly spread points as long as there is time."""
+CI_KILLS: Final = 240
+_GOLDEN: Final = 0.618033988749895
+
+
+def cases(form: str, measured: Measured, seed: int) -> list[Case]:
+    """The cases of a form, in the order in which they are run."""
+    if form == "ci":
+        return list(_short(measured, seed))
+    return [case for share in FORMS[form] for case in _shared(share, measured, seed)]
+
+
+def points(kind: Kind, calls: Sequence[Call]) -> list[int]:
+    """The numbers of the points of a kind, among the calls of a handoff: only calls that it counts have one."""
+    counted = [call for call in calls if call.act in kind.acts]
+    return list(range(1, len(counted) + 1))
+
+
+def _shared(share: Share, measured: Measured, seed: int) -> Iterator[Case]:
+    kind = KINDS[share.kind]
+    for stage in Stage:
+        for side in Side:
+            if kind.name == "tmpfs":
+                chosen = [] if small_disk.missing() else [0, 1, 2]
+            else:
+                chosen = points(kind, measured[share.way, stage, side])[seed % share.every :: share.every]
+            yield from (Case(kind, share.way, stage, side, point, share.engine) for point in chosen)
+
+
+def _short(measured: Measured, seed: int) -> Iterator[Case]:
+    """A low-discrepancy walk: however early it is ended, what was visited is evenly spread."""
+    places = [(stage, side) for stage in Stage for side in Side]
+    for index, name in enumerate(CI_OTHERS):
+        if name == "tmpfs" and small_disk.missing():
+            continue
+        stage, side = places[(index + seed) % len(places)]
+        yield _at(KINDS[name], Way.PUSH, (stage, side), measured, (index + seed) * _GOLDEN % 1)
+    for index in range(CI_KILLS):
+        way = Way.TAKE if index % 6 == 5 else Way.PUSH
+        yield _at(KINDS["kill"], way, places[index % len(places)], measured, (index + seed) * _GOLDEN % 1)
+
+
+def _at(kind: Kind, way: Way, place: tuple[Stage, Side], measured: Measured, share: float) -> Case:
+    stage, side = place
+    possible = [0, 1, 2] if kind.name == "tmpfs" else points(kind, measured[way, stage, side])
+    return Case(kind, way, stage, side, possible[int(share * len(possible))])

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run: two real agents, one handoff, one fault; restart, recovery, a handoff back; the checker at every stop."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from p2p_handoff.errors import HandoffError, StorageError
+from tests.chaos.cases import DISK, Case, Side, Way
+from tests.chaos.checker import check, remember
+from tests.chaos.command import RECOVERY_PATIENCE, Handoff
+from tests.chaos.device import Device, DeviceError, Fields
+from tests.chaos.faults import Fault
+from tests.chaos.pair import Pair
+from tests.chaos.small_disk import SmallDisk
+from tests.chaos.warden import Call, Kill, Pass, Verdict, Warden
+from tests.chaos.work import TITLE
+
+OUTAGE: Final = 4.0
+"""Seconds that a cut or a full disk lasts: longer than a silent device is waited for."""
+_AFTERMATH: Final = 0.3
+"""Seconds in which a device still writes after the command has its answer."""
+_LASTING: Final = ("cut", "full", "tmpfs")
+_FILLED_AT: Final = {1: "progress", 2: "frozen"}
+"""Point of a ``tmpfs`` case → the event at which the disk fills; 0 is before the handoff."""
+_POLL: Final = 0.05
+_MAX_RECOVERY_KILLS: Final = 60
+"""A restart has about this many points; beyond them it is over."""
+
+
+@dataclass(slots=True)
+class Result:
+    """How a run went."""
+
+    case: Case
+    happened_at: str = ""
+    """The call at which the fault happened; empty when the handoff was over before."""
+    outcome: str = ""
+    """What the command said."""
+    kills: int = 0
+    begun: int = 0
+    done: int = 0
+    """Handoffs that were begun, and those that ended with a new primary."""
+    seconds: float = 0.0
+    calls: dict[Side, tuple[Call, ...]] = field(default_factory=dict)
+    """What each side did, of the case's kind."""
+    violations: list[str] = field(default_factory=list)
+    kept: Path | None = None
+    """Where its devices were copied to as evidence."""
+
+
+class Run:
+    """One run.
+
+    Args:
+        pair: The devices; nothing of them runs.
+        case: What shall happen.
+    """
+
+    def __init__(self, pair: Pair, case: Case) -> None:
+        self._pair = pair
+        self._case = case
+        self._result = Result(case)
+        self._source, self._target = pair.begin(case.stage)
+        self._memory: dict[str, Any] = {}
+        self._fault: Fault | None = None
+        self._disk: SmallDisk | None = None
+        self._logs = {device.name: device.log.stat().st_size if device.log.exists() else 0 for device in pair.devices}
+
+    def carry_out(self) -> Result:
+        """Do it all; never leaves a process behind."""
+        started = time.monotonic()
+        try:
+            self._carry_out()
+        except (DeviceError, HandoffError, OSError, subprocess.SubprocessError) as error:
+            self._result.violations.append(f"run: {type(error).__name__}: {error}")
+        finally:
+            for device in self._pair.devices:
+                device.kill()
+        self._result.violations += self._tracebacks()
+        self._result.seconds = time.monotonic() - started
+        self._pair.work.save(self._pair.laptop.home.parent.parent / "work.json")
+        return self._result
+
+    def _carry_out(self) -> None:
+        with self._on_its_disk():
+            self._pair.start(self._case.engine)
+            self._memory = remember(self._homes)
+            handoff = self._begin()
+            self._suffer(handoff)
+            self._judge("after the fault")
+            self._bring_back()
+            self._wait_until_settled(handoff)
+            self._result.violations += handoff.improper
+            self._result.outcome = handoff.outcome or "waits"
+            self._judge("after recovery", recovered=True)
+            self._hand_over_once_more()
+
+    @contextlib.contextmanager
+    def _on_its_disk(self) -> Iterator[None]:
+        """The device that is hit lives on a small file system in a ``tmpfs`` case."""
+        try:
+            if self._case.kind.name == "tmpfs":
+                self._disk = SmallDisk(self._hit().home.parent)
+                self._disk.mount()
+            yield
+        finally:
+            for device in self._pair.devices:
+                device.kill()
+            if self._disk is not None:
+                self._disk.unmount()
+
+    # --- the handoff and its fault ------------------------------------------------------------------
+
+    def _begin(self) -> Handoff:
+        hit, other = self._hit(), self._other()
+        assert hit.warden is not None
+        assert other.warden is not None
+        self._fault = Fault(self._case, hit.warden, other.warden)
+        self._fault.arm()
+        self._result.begun += 1
+        if self._disk is not None and self._case.point == 0:
+            self._fill("before")
+        if self._case.way is Way.PUSH:
+            handoff = Handoff(self._source, "to", {"peer": self._target.name, "session": TITLE}, self._on_event)
+        else:
+            handoff = Handoff(self._target, "take", {"session": TITLE, "from": self._source.name}, self._on_event)
+        if self._disk is None:  # On a full disk the person could not have written it.
+            self._pair.work.write_late(self._source.files, "late")
+        return handoff
+
+    def _on_event(self, name: str, _fields: Fields) -> None:
+        if self._disk is not None and name == _FILLED_AT.get(self._case.point):
+            self._fill(name)
+
+    def _fill(self, when: str) -> None:
+        assert self._disk is not None
+        if not self._result.happened_at:
+            self._disk.fill()
+            self._result.happened_at = f"full: {when}"
+
+    def _suffer(self, handoff: Handoff) -> None:
+        """Wait until the fault has happened, or the handoff is over without it."""
+        assert self._fault is not None
+        hit = self._fault.hit
+        while handoff.is_alive() and not hit.struck.is_set() and self._disk is None:
+            time.sleep(_POLL / 5)
+        if not hit.struck.wait(_AFTERMATH) and self._disk is None:
+            self._disarm()
+        if self._case.kind.name in _LASTING:
+            handoff.join(OUTAGE)
+        if self._case.kind.name == "stop" and hit.struck.is_set():
+            hit.continued.wait(OUTAGE * 2)
+        self._fault.heal()
+        if self._disk is not None:
+            self._disk.free()
+        self._disarm()
+        self._result.happened_at = self._result.happened_at or self._fault.happened_at
+        sides = {self._case.side: self._fault.hit, _opposite(self._case.side): self._fault.other}
+        self._result.calls = {side: warden.calls for side, warden in sides.items()}
+
+    def _bring_back(self) -> None:
+        """Start what died; in an ``again`` case let it die once more on its way up."""
+        for device in self._pair.devices:
+            if self._is_gone(device):
+                self._die(device)
+                device.start(engine=self._case.engine)
+        for device in self._pair.devices:
+            device.answers()
+
+    def _die(self, device: Device) -> None:
+        """Wait for the end of a process that was killed, or end one that asks for it."""
+        if self._case.kind.name == "eio":
+            self._must_refuse(device)
+        self._result.kills += 1
+        device.kill()
+        if self._case.kind.name == "again":
+            self._die_in_recovery(device)
+
+    def _must_refuse(self, device: Device) -> None:
+        """After an I/O error of its database an agent does nothing any more, and says so."""
+        try:
+            device.call("start", {"paths": [str(self._pair.work.parts(device.files)[0])], "title": "another"})
+        except StorageError:
+            return
+        except HandoffError as error:
+            self._result.violations.append(f"words: after an I/O error it said {error.code}: {error.sentence}")
+        else:
+            self._result.violations.append("I1: it goes on to write after an I/O error of its database")
+
+    def _die_in_recovery(self, device: Device) -> None:
+        point = 1 + self._case.point * 7 % _MAX_RECOVERY_KILLS
+
+        def rule(call: Call) -> Verdict:
+            return Kill() if call.number == point else Pass()
+
+        warden = device.start(lambda warden: warden.arm(rule, DISK), engine=self._case.engine)
+        with contextlib.suppress(DeviceError):
+            device.answers()
+        self._give_it_time(warden)
+        if warden.struck.is_set():
+            self._result.kills += 1
+            self._result.happened_at += f" and {warden.calls[-1]} of the recovery"
+        device.kill()
+        self._judge("after the second kill")
+
+    def _give_it_time(self, warden: Warden) -> None:
+        """Let a recovery go on until its kill; one that is over before goes without."""
+        deadline = time.monotonic() + 1.0
+        while not warden.struck.is_set() and time.monotonic() < deadline:
+            time.sleep(_POLL)
+
+    def _disarm(self) -> None:
+        for device in self._pair.devices:
+            if device.warden is not None:
+                device.warden.disarm()
+
+    def _is_gone(self, device: Device) -> bool:
+        """Whether it has died, or is about to: a process that was sent SIGKILL may still be listed."""
+        if not self._result.happened_at:
+            return False
+        match self._case.kind.name:
+            case "both":
+                return True
+            case "kill" | "send" | "again":
+                return device is self._hit()
+            case "eio":  # The agent says itself that it must be restarted.
+                return device is self._hit() and "store.sqlite3" in self._result.happened_at
+            case _:
+                return False
+
+    # --- afterwards ---------------------------------------------------------------------------------
+
+    @property
+    def _homes(self) -> list[Path]:
+        return [device.home for device in self._pair.devices]
+
+    def _wait_until_settled(self, handoff: Handoff) -> None:
+        deadline = time.monotonic() + RECOVERY_PATIENCE
+        while self._waits_for(handoff) or self._busy() or self._unsettled():
+            if time.monotonic() > deadline:
+                return  # The check that follows says what is wrong.
+            time.sleep(_POLL)
+
+    def _waits_for(self, handoff: Handoff) -> bool:
+        """Whether a command is still to end: a take whose source died before its freeze waits for it to come back."""
+        forsaken = self._case.way is Way.TAKE and self._is_gone(self._source)
+        return handoff.is_alive() and not forsaken
+
+    def _busy(self) -> bool:
+        """Whether the source still carries a handoff; a target keeps room for a source that died before its grant."""
+        return bool(self._source.call("status")["active"])
+
+    def _unsettled(self) -> bool:
+        return any(violation.promise == "I7" for violation in check(self._homes, recovered=True))
+
+    def _hand_over_once_more(self) -> None:
+        """Proof of life: whoever is primary now hands over to the other."""
+        giver = self._source if _is_primary(self._source) else self._target
+        if giver is self._target:
+            self._result.done += 1
+        taker = self._target if giver is self._source else self._source
+        self._result.begun += 1
+        handoff = Handoff(giver, "to", {"peer": taker.name, "session": TITLE})
+        handoff.join()
+        if handoff.outcome != "done":
+            self._result.violations.append(f"I7: the next handoff ended with {handoff.outcome}")
+            return
+        self._result.done += 1
+        self._wait_until_settled(handoff)
+        self._judge("after the next handoff", recovered=True)
+
+    def _judge(self, when: str, *, recovered: bool = False) -> None:
+        with self._standing_still():
+            homes, work = self._homes, self._pair.work.as_json()
+            found = check(homes, work=work, earlier=self._memory, recovered=recovered)
+            self._memory = remember(homes)
+        self._result.violations += [f"{when}: {violation}" for violation in found]
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        """Both devices are stopped meanwhile, so that what is read of one fits what is read of the other."""
+        running = [device.warden.process for device in self._pair.devices if device.warden is not None]
+        alive = [process for process in running if process.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGSTOP)
+        for process in alive:
+            _wait_until_stopped(process.pid)
+        try:
+            yield
+        finally:
+            for process in alive:
+                process.send_signal(signal.SIGCONT)
+
+    def _tracebacks(self) -> list[str]:
+        """No agent ever shows a person a traceback: it would be an error that nobody foresaw."""
+        found = []
+        for device in self._pair.devices:
+            with device.log.open("rb") as log:
+                log.seek(self._logs[device.name])
+                if b"Traceback (most recent call last)" in log.read():
+                    found.append(f"words: a traceback in {device.log}")
+        return found
+
+    def _hit(self) -> Device:
+        return self._source if self._case.side is Side.SOURCE else self._target
+
+    def _other(self) -> Device:
+        return self._target if self._case.side is Side.SOURCE else self._source
+
+
+def _is_primary(device: Device) -> bool:
+    session = device.session(TITLE)
+    return session is not None and session["role"] == "primary"
+
+
+def _opposite(side: Side) -> Side:
+    return Side.TARGET if side is Side.SOURCE else Side.SOURCE
+
+
+def _wait_until_stopped(pid: int) -> None:
+    """Until the kernel shows the process as stopped, or it has ended."""
+    for _ in itertools.count():
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state in "TtZX":
+            return
+        os.sched_yield()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cases a form has, and that a case's name says all of it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.chaos import plan
+from tests.chaos.cases import KINDS, Case, Side, Way
+from tests.chaos.pair import Stage
+from tests.chaos.system_calls import Act
+from tests.chaos.warden import Call
+
+CALLS = tuple(
+    Call(number, "write", act, "store.sqlite3-wal")
+    for number, act in enumerate(itertools.islice(itertools.cycle((Act.WRITE, Act.SYNC, Act.SEND)), 300), 1)
+)
+MEASURED = dict.fromkeys(itertools.product(Way, Stage, Side), CALLS)
+
+
+def test_the_default_form_kills_both_roles_at_every_change_of_the_disk() -> None:
+    cases = plan.cases("default", MEASURED, seed=1)
+    kills = {
+        (case.stage, case.side, case.point)
+        for case in cases
+        if case.kind.name == "kill" and case.way is Way.PUSH and case.engine == "auto"
+    }
+    assert kills == set(itertools.product(Stage, Side, range(1, 201)))
+
+
+def test_only_calls_of_a_kind_are_its_points() -> None:
+    assert len(plan.points(KINDS["kill"], CALLS)) == 200
+    assert len(plan.points(KINDS["send"], CALLS)) == 100
+
+
+@pytest.mark.parametrize("form", ["default", "long", "ci"])
+def test_every_form_has_every_fault(form: str) -> None:
+    assert {case.kind.name for case in plan.cases(form, MEASURED, seed=1)} >= set(plan.CI_OTHERS) | {"kill"}
+
+
+def test_the_short_form_begins_with_every_other_fault_once_and_spreads_its_kills() -> None:
+    cases = plan.cases("ci", MEASURED, seed=1)
+    assert sorted(case.kind.name for case in cases[: len(plan.CI_OTHERS)]) == sorted(plan.CI_OTHERS)
+    kills = [case for case in cases if case.kind.name == "kill"]
+    assert {(case.stage, case.side) for case in kills[:4]} == set(itertools.product(Stage, Side))
+    early = sorted(case.point for case in kills[:20])
+    assert max(later - earlier for earlier, later in itertools.pairwise([0, *early, 200])) < 40
+
+
+def test_the_short_form_is_the_same_for_the_same_seed_only() -> None:
+    assert plan.cases("ci", MEASURED, seed=1) == plan.cases("ci", MEASURED, seed=1)
+    assert plan.cases("ci", MEASURED, seed=1) != plan.cases("ci", MEASURED, seed=2)
+
+
+@pytest.mark.parametrize("form", ["default", "ci"])
+def test_a_case_is_known_by_its_name(form: str) -> None:
+    for case in plan.cases(form, MEASURED, seed=1):
+        assert Case.parse(str(case)) == case
+
+
+def test_a_name_that_is_no_case_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind"):
+        Case.parse("flood/push/first/source/1")
