@@ -51,6 +51,10 @@ MAX_TREE_ENTRIES: Final = 4_000_000
 """Entries of one walk through a tree: a directory object that names one child twice, nested, would never end."""
 MAX_PARTS: Final = 64
 """Parts of one session: people name a handful."""
+MAX_REFUSALS: Final = 10_000
+"""Refusals stored for one source, for ever: ten a day for almost three years, 4 MB. Its next Init is turned away."""
+REFUSALS_IN_RESERVE: Final = 1_000
+"""More of them for handoffs that had begun by then: a frozen source must get its answer."""
 MAX_TITLE: Final = 200
 """Characters of a title or a display name on the wire."""
 MAX_KIND: Final = 32

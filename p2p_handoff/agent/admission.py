@@ -15,14 +15,15 @@ from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
-from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError, TrustError, UsageError
+from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError, UsageError
 from p2p_handoff.ids import DeviceId, TxnId
+from p2p_handoff.protocol import admission, wishes
 from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.protocol.wishes import Push, PushFacts
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import Manifest, Part
-from p2p_handoff.session.ownership import Role
 from p2p_handoff.store.records import SessionRecord
 
 
@@ -58,27 +59,33 @@ class Admission:
         record = self._services.store.sessions.get(plan.session)
         if record is None:
             return NotFoundError(f"no session {plan.session[:8]} is on this device")
-        own = record.ownership
-        if plan.mode is Mode.MOVE and own.role is Role.SECONDARY:
-            owner = self._services.peer_name(own.primary)
-            return RejectedError(
-                f"{owner} is the primary of {record.title!r}, not this device",
-                reason=RejectReason.NOT_PRIMARY.value,
-                advice=f"take it first: handoff take {record.id[:8]}",
-            )
-        if any(commit.session == plan.session for commit in self._services.store.incoming.pending_commits()):
-            return RejectedError(
-                f"{record.title!r} is still being put in place on this device",
-                reason=RejectReason.BUSY.value,
-                advice="try again in a moment",
-            )
-        if own.role is Role.FROZEN or under_way:
-            return RejectedError(
-                f"another handoff of {record.title!r} is under way",
-                reason=RejectReason.BUSY.value,
-                advice="'handoff recover' shows it",
-            )
-        return None
+        placing = any(commit.session == plan.session for commit in self._services.store.incoming.pending_commits())
+        facts = PushFacts(record.ownership.role, plan.mode, in_place=not placing, under_way=under_way)
+        return self._push_refused(wishes.judge_push(facts), record)
+
+    def _push_refused(self, push: Push, record: SessionRecord) -> HandoffError | None:
+        match push:
+            case Push.BEGIN:
+                return None
+            case Push.NOT_PRIMARY:
+                owner = self._services.peer_name(record.ownership.primary)
+                return RejectedError(
+                    f"{owner} is the primary of {record.title!r}, not this device",
+                    reason=RejectReason.NOT_PRIMARY.value,
+                    advice=f"take it first: handoff take {record.id[:8]}",
+                )
+            case Push.NOT_IN_PLACE:
+                return RejectedError(
+                    f"{record.title!r} is still being put in place on this device",
+                    reason=RejectReason.BUSY.value,
+                    advice="try again in a moment",
+                )
+            case Push.UNDER_WAY:
+                return RejectedError(
+                    f"another handoff of {record.title!r} is under way",
+                    reason=RejectReason.BUSY.value,
+                    advice="'handoff recover' shows it",
+                )
 
     def is_own(self, peer: DeviceId) -> bool:
         """Whether a device is the owner's own: only such may list and take sessions."""
@@ -92,48 +99,31 @@ class Admission:
             RejectedError: It is refused, for a reason the source may know.
             TrustError, RemoteProtocolError: It does not verify.
         """
-        me = self._services.identity.device
-        if init.source != peer or init.target != me:
-            raise TrustError("the handoff names other devices than the connection")
-        if not self._services.settings.handoff:
-            raise RejectedError("handoff is switched off there", reason=RejectReason.DISABLED.value)
-        self._check_txn(init.txn)
-        if init.mode is Mode.COPY:
-            return Offer(init, ())
-        self._make_way(init)
-        chain = chains.decode_chain(init.chain)
-        state = chains.verify_chain(chain)
-        if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
-            raise TrustError("the ownership chain does not show the other device as the session's primary")
-        record = self._services.store.sessions.get(init.session)
-        if record is not None:
-            self._check_known(record, init, chain)
-        return Offer(init, chain)
-
-    def _check_txn(self, txn: TxnId) -> None:
-        if txn in self._called_off:
-            raise RejectedError("the take was given up", reason=RejectReason.CANCELLED.value)
-        if txn in self._incoming:
-            raise TrustError("another device began a handoff of this id")
-        if self._services.store.incoming.decision(txn) is not None:
-            raise RejectedError("the handoff was decided already", reason=RejectReason.STALE.value)
-
-    def _check_known(self, record: SessionRecord, init: msg.Init, chain: chains.Chain) -> None:
-        if record.ownership.role is not Role.SECONDARY:
-            raise RejectedError("that device is the session's primary itself", reason=RejectReason.STALE.value)
-        if init.epoch < record.ownership.epoch:
-            raise RejectedError("that device knows a later owner of the session", reason=RejectReason.STALE.value)
-        chains.check_agrees(chains.decode_chain(record.chain), chain)
+        store = self._services.store
+        record = store.sessions.get(init.session)
+        standing = Standing(
+            me=self._services.identity.device,
+            peer=peer,
+            enabled=self._services.settings.handoff,
+            called_off=init.txn in self._called_off,
+            in_use=init.txn in self._incoming,
+            decided=store.incoming.decision(init.txn) is not None,
+            refusals=store.incoming.refusals(peer),
+            held=None if record is None else store.ownership.held(record),
+        )
+        admitted = admission.judge_init(init, standing)
+        if admitted is not None:
+            self._make_way(init)
+        return Offer(init, admitted)
 
     def _make_way(self, init: msg.Init) -> None:
-        """Only one handoff per session: a source that begins anew replaces its own undecided one."""
-        for other in list(self._incoming.values()):
-            if other.machine.session != init.session or other.is_over:
-                continue
-            if other.machine.source == init.source and other.undecided:
-                other.abandon()
-            else:
-                raise RejectedError("another handoff of this session is under way", reason=RejectReason.BUSY.value)
+        others = (
+            Other(item.txn, item.machine.session, item.machine.source, item.undecided)
+            for item in self._incoming.values()
+            if not item.is_over
+        )
+        for txn in admission.to_abandon(init, others):
+            self._incoming[txn].abandon()
 
     async def consent(self, init: msg.Init, manifest: Manifest, parts: tuple[Part, ...], expires_in: int) -> Answer:
         """Own devices may move sessions here; for everything else the person is asked, for so many seconds."""

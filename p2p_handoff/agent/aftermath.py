@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from p2p_handoff.adapters.base import Staging
-from p2p_handoff.agent.incoming import decision_message, store_refusal
 from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.content.digests import digest
 from p2p_handoff.content.objects import EMPTY
-from p2p_handoff.errors import HandoffError, NotFoundError
-from p2p_handoff.ids import SessionId, TxnId
+from p2p_handoff.errors import HandoffError, NotFoundError, TrustError
+from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.protocol import aftermath, judgement
 from p2p_handoff.protocol import messages as msg
-from p2p_handoff.protocol.messages import Mode
-from p2p_handoff.protocol.source import Source, SourceState
-from p2p_handoff.protocol.target import Target
+from p2p_handoff.protocol.aftermath import Answer
+from p2p_handoff.security.identity import PublicIdentity
+from p2p_handoff.session import chain as chains
 from p2p_handoff.session.ownership import Verdict
-from p2p_handoff.session.signed import read
+from p2p_handoff.session.signed import SignedStatement, encode_signed
 from p2p_handoff.session.statements import Grant, RefusalReason
 from p2p_handoff.store.records import PendingCommit, SessionRecord
 
@@ -56,37 +58,54 @@ def _put_in_place(services: Services, session: SessionId, staging: Staging) -> P
 def frozen_again(services: Services, record: SessionRecord) -> Outgoing:
     """The outgoing handoff of a session that was granted and has no answer yet."""
     frozen = record.ownership.frozen
-    assert frozen is not None
-    outstanding = services.store.outgoing.grant(frozen.txn)
-    grant = read(outstanding.signed, Grant) if outstanding else None
-    machine = Source(
-        frozen.txn,
-        record.id,
-        frozen.target,
-        Mode.MOVE,
-        SourceState.FROZEN,
-        grant.parts if grant else (),
-        nonce=grant.nonce if grant else b"",
-    )
-    plan = OutgoingPlan(frozen.txn, record.id, frozen.target)
-    return Outgoing(services, plan, machine)
+    outstanding = None if frozen is None else services.store.outgoing.grant(frozen.txn)
+    machine = aftermath.taken_up(record.ownership, outstanding.signed if outstanding else None)
+    return Outgoing(services, OutgoingPlan(machine.txn, machine.session, machine.target), machine)
 
 
-def answer_forgotten(services: Services, wire: Wire, message: msg.Query | msg.Grant) -> None:
-    """A frozen source asks about a txn that is over here, or that this device never knew or forgot."""
-    decision = services.store.incoming.decision(message.txn)
-    if decision is not None:
-        if decision.source == wire.peer:
-            wire.send(decision_message(services, message.txn))
-            _tell_resumed(services, wire, message.txn, message.session)
-        return
-    machine = Target(message.txn, message.session, wire.peer)
+def answer_forgotten(services: Services, wire: Wire, message: msg.Query | msg.Grant, *, in_use: bool) -> None:
+    """A frozen source asks about a txn that has no machine of its own here; ``in_use``: another source has one."""
     try:
-        store_refusal(services, machine, RefusalReason.UNKNOWN)
+        grant = judgement.check_asker(message, _key_of(services, wire.peer), me=services.identity.device)
+        decision = services.store.incoming.decision(grant.txn)
+        refusals = services.store.incoming.refusals(wire.peer)
+        _ANSWERS[aftermath.answer(grant, decision, in_use=in_use, refusals=refusals)](services, wire, grant)
     except HandoffError as error:
-        log.error("a refusal could not be stored: %s", error)
-        return
-    wire.send(decision_message(services, message.txn))
+        log.error("handoff %s: %s is not answered: %s", message.txn[:6], type(message).__name__, error)
+
+
+def _key_of(services: Services, peer: DeviceId) -> bytes:
+    link = services.store.links.get(peer)
+    if link is None:
+        raise TrustError("the device that asks is not linked any more")
+    return PublicIdentity.from_bytes(link.public).identity_key
+
+
+def _say_stored(services: Services, wire: Wire, grant: Grant) -> None:
+    decision = services.store.incoming.decision(grant.txn)
+    assert decision is not None
+    wire.send(aftermath.decision_message(decision))
+    _tell_resumed(services, wire, grant.txn, grant.session)
+
+
+def _store_refusal(services: Services, wire: Wire, grant: Grant) -> None:
+    services.store.incoming.refuse(_refusal(services, grant), services.identity.public.identity_key)
+    _say_stored(services, wire, grant)
+
+
+def _refuse(services: Services, wire: Wire, grant: Grant) -> None:
+    wire.send(msg.Refused(grant.txn, encode_signed(_refusal(services, grant))))
+
+
+def _refusal(services: Services, grant: Grant) -> SignedStatement:
+    return chains.refuse(services.identity, grant.session, grant.txn, grant.source, RefusalReason.UNKNOWN)
+
+
+_ANSWERS: Final[dict[Answer, Callable[[Services, Wire, Grant], None]]] = {
+    Answer.STORED: _say_stored,
+    Answer.STORE_REFUSAL: _store_refusal,
+    Answer.REFUSE: _refuse,
+}
 
 
 def _tell_resumed(services: Services, wire: Wire, txn: TxnId, session: SessionId) -> None:

@@ -35,9 +35,10 @@ from p2p_handoff.errors import (
 from p2p_handoff.ids import DeviceId, SessionId, TxnId, new_txn_id
 from p2p_handoff.limits import HANDSHAKE_DEADLINE
 from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol import wishes
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.records import ObjectRecord
-from p2p_handoff.protocol.source import SourceState
+from p2p_handoff.protocol.wishes import TakeFacts
 from p2p_handoff.session.manifest import Manifest, Part
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.store.records import PendingCommit
@@ -46,6 +47,11 @@ log = logging.getLogger(__name__)
 
 REMEMBER_FOR: Final = 60.0
 """Seconds that an incoming handoff is remembered after its end, for a source that comes back to it."""
+_TAKE_REFUSALS: Final = {
+    wishes.Take.STRANGER: (RejectReason.UNTRUSTED, "only the owner's own devices may take a session"),
+    wishes.Take.USED: (RejectReason.FAILED, "the handoff's id was used before"),
+    wishes.Take.ON_ITS_WAY: (RejectReason.BUSY, "the session is on its way to that device already"),
+}
 _TO_SOURCE: Final = (msg.Accept, msg.Reject, msg.Ready, msg.Accepted, msg.Refused, msg.Want, msg.Resumed, msg.Cancel)
 _TO_TARGET: Final = (msg.Request, msg.Round, msg.Gone, msg.Grant, msg.Query, msg.Finish, msg.Cancel)
 
@@ -295,7 +301,7 @@ class Handoffs:
         if isinstance(message, msg.Reject) and ask is not None and ask.peer == wire.peer:
             self._take_rejected(ask, message)
         elif isinstance(message, msg.Query | msg.Grant):
-            aftermath.answer_forgotten(self._services, wire, message)
+            aftermath.answer_forgotten(self._services, wire, message, in_use=incoming is not None)
 
     # --- as target ----------------------------------------------------------------------------------
 
@@ -375,20 +381,20 @@ class Handoffs:
     # --- as source ----------------------------------------------------------------------------------
 
     def _take_asked(self, wire: Wire, take: msg.Take) -> None:
-        if not self._admission.is_own(wire.peer):
-            text = "only the owner's own devices may take a session"
-            wire.send(msg.Reject(take.txn, RejectReason.UNTRUSTED, text))
-            return
-        if take.txn in self._outgoing or self._services.store.outgoing.grant(take.txn) is not None:
-            wire.send(msg.Reject(take.txn, RejectReason.FAILED, "the handoff's id was used before"))
-            return
         current = self.outgoing_of(take.session)
-        if current is not None and current.plan.target == wire.peer:
-            if current.machine.state is SourceState.OFFERED and current.plan.mode is Mode.MOVE:
-                return  # Its Init is on the way, and answers this take as well.
-            text = "the session is on its way to that device already"
-            wire.send(msg.Reject(take.txn, RejectReason.BUSY, text))
-            return
+        facts = TakeFacts(
+            own_device=self._admission.is_own(wire.peer),
+            txn_used=take.txn in self._outgoing or self._services.store.outgoing.grant(take.txn) is not None,
+            asker=wire.peer,
+            current=None if current is None else current.machine,
+        )
+        verdict = wishes.judge_take(facts)
+        if verdict in _TAKE_REFUSALS:
+            wire.send(msg.Reject(take.txn, *_TAKE_REFUSALS[verdict]))
+        elif verdict is wishes.Take.PUSH:
+            self._push_taken(wire, take)
+
+    def _push_taken(self, wire: Wire, take: msg.Take) -> None:
         plan = OutgoingPlan(
             take.txn,
             take.session,

@@ -9,7 +9,6 @@ answered while content still streams.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import weakref
 from collections.abc import Awaitable, Callable
@@ -38,16 +37,20 @@ from p2p_handoff.errors import (
 )
 from p2p_handoff.ids import TxnId
 from p2p_handoff.limits import OFFER_LIFETIME
-from p2p_handoff.protocol import agreement
+from p2p_handoff.protocol import agreement, judgement
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
+from p2p_handoff.protocol.admission import Admitted
+from p2p_handoff.protocol.aftermath import decision_message
+from p2p_handoff.protocol.judgement import Terms
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
 from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.protocol.target import Target, TargetEffect, TargetEvent, TargetState
 from p2p_handoff.session import chain as chains
+from p2p_handoff.session.chain import ChainState
 from p2p_handoff.session.manifest import Manifest, Part, encode_manifest, root_of
-from p2p_handoff.session.signed import SignedStatement, decode_signed, encode_signed, read
+from p2p_handoff.session.signed import SignedStatement, read
 from p2p_handoff.session.statements import NONCE_BYTES, Grant, RefusalReason
 from p2p_handoff.store.records import Acceptance
 
@@ -71,8 +74,8 @@ class Offer:
     """What an Init said, checked by the caller."""
 
     init: msg.Init
-    chain: chains.Chain
-    """Verified; empty for a copy."""
+    admitted: Admitted | None
+    """Its verified chain; None for a copy."""
 
 
 class Incoming:
@@ -227,7 +230,7 @@ class Incoming:
 
     def _event_of(self, item: TargetEvent | msg.Grant | Finding[TargetEvent]) -> TargetEvent | None:
         match item:
-            case msg.Grant():
+            case msg.Grant() | msg.Query():
                 return self._judge(item)
             case Finding():
                 return item.event if self._work.is_current(item) else None
@@ -252,34 +255,29 @@ class Incoming:
             case _:
                 self._events.put_nowait(tgt.TargetCancelAsked(text))
 
-    def _judge(self, message: msg.Grant) -> TargetEvent | None:
-        """Verify a grant; None for one that is not the source's at all."""
+    def _judge(self, message: msg.Grant | msg.Query) -> TargetEvent | None:
+        """What a grant or a query means; None for one that is not the source's at all."""
+        if self.offer.admitted is None:
+            log.warning("handoff %s: a copy cannot be granted", self.txn[:6])
+            return None
+        state = self.offer.admitted.state
         try:
-            signed = decode_signed(message.statement)
-            grant = chains.check_grant(chains.verify_chain(self.offer.chain), signed)
+            if isinstance(message, msg.Query):
+                judgement.check_asker(message, state.primary_key, me=self._services.identity.device)
+                return message
+            judged = judgement.judge_grant(message, self._terms(state))
         except (TrustError, RemoteProtocolError) as error:
-            log.warning("handoff %s: a grant that does not verify: %s", self.txn[:6], error)
+            log.warning("handoff %s: a %s that decides nothing: %s", self.txn[:6], type(message).__name__, error)
             return None
-        if grant.txn != self.txn or grant.target != self._services.identity.device:
-            return None
-        why_not = self._why_unusable(grant, message)
-        if why_not:
-            return tgt.GrantUnusable(why_not)
-        if self.machine.state not in (TargetState.ACCEPTED, TargetState.RESUMED):
-            self._grant = signed
+        undecided = self.machine.state not in (TargetState.ACCEPTED, TargetState.RESUMED)
+        if undecided and isinstance(judged.event, tgt.GrantVerified):
+            self._grant = judged.signed
             self._granted_at = self._granted_at or self._loop.time()
-        return tgt.GrantVerified(message.manifest)
+        return judged.event
 
-    def _why_unusable(self, grant: Grant, message: msg.Grant) -> str:
-        if not self._nonce or not hmac.compare_digest(grant.nonce, self._nonce):
-            return "this device does not remember the handoff any more"
-        if grant.root != digest(message.manifest) or frozenset(grant.parts) != frozenset(self.machine.parts):
-            return "the grant does not fit what was agreed"
-        try:
-            self._later_manifest(message.manifest)
-        except RemoteProtocolError as error:
-            return error.what
-        return ""
+    def _terms(self, state: ChainState) -> Terms:
+        me = self._services.identity.device
+        return Terms(me, self.txn, state, self._nonce, self._agreed, self.machine.parts)
 
     def _later_manifest(self, data: bytes) -> Manifest:
         assert self._agreed is not None
@@ -392,6 +390,7 @@ class Incoming:
     async def _store_accepted(self, _effect: tgt.StoreAccepted) -> None:
         assert self._grant is not None
         assert self._manifest is not None
+        assert self.offer.admitted is not None
         services = self._services
         signed = chains.accept(services.identity, self._grant)
         grant = read(self._grant, Grant)
@@ -399,7 +398,7 @@ class Incoming:
             title=self._manifest.title,
             created_at=services.clock(),
             manifest=_granted_bytes(self._manifest, grant.root),
-            chain=(*self.offer.chain, self._grant, signed),
+            chain=(*self.offer.admitted.chain, self._grant, signed),
             nonce=self._nonce,
             bindings=self._arrivals.bindings(self._manifest, self.machine.parts, self.machine.source),
             commits=self._arrivals.commits(),
@@ -411,7 +410,9 @@ class Incoming:
         store_refusal(self._services, self.machine, RefusalReason.CANCELLED)
 
     async def _send_decision(self, _effect: tgt.SendDecision) -> None:
-        self._send(decision_message(self._services, self.txn))
+        decision = self._services.store.incoming.decision(self.txn)
+        assert decision is not None
+        self._send(decision_message(decision))
 
     async def _commit(self, _effect: tgt.Commit) -> None:
         self._work.start(self._put_in_place, f"commit {self.txn[:6]}", lambda _text: None)
@@ -545,12 +546,3 @@ def store_refusal(services: Services, machine: Target, reason: RefusalReason) ->
     identity = services.identity
     signed = chains.refuse(identity, machine.session, machine.txn, machine.source, reason)
     services.store.incoming.refuse(signed, identity.public.identity_key)
-
-
-def decision_message(services: Services, txn: TxnId) -> msg.Accepted | msg.Refused:
-    """The stored decision as a message."""
-    decision = services.store.incoming.decision(txn)
-    assert decision is not None
-    statement = encode_signed(decision.statement)
-    kind = msg.Accepted if decision.verdict.value == "accepted" else msg.Refused
-    return kind(txn, statement)

@@ -27,7 +27,7 @@ from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import HandoffError, RemoteProtocolError, StorageError, TrustError, UnreachableError, UsageError
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.limits import OFFER_LIFETIME
-from p2p_handoff.protocol import agreement
+from p2p_handoff.protocol import agreement, judgement
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.outcome import Outcome, Result
@@ -36,8 +36,8 @@ from p2p_handoff.security.identity import PublicIdentity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import Manifest, decode_manifest, encode_manifest
-from p2p_handoff.session.signed import decode_signed, encode_signed, read, verify
-from p2p_handoff.session.statements import Accepted, Grant, Refused
+from p2p_handoff.session.signed import decode_signed, encode_signed, read
+from p2p_handoff.session.statements import Grant
 from p2p_handoff.store.records import PartBinding
 
 log = logging.getLogger(__name__)
@@ -239,20 +239,13 @@ class Outgoing:
     def _check(self, event: SourceEvent) -> None:
         """Verify what the target says before the machine sees it."""
         if isinstance(event, msg.Accepted | msg.Refused):
-            self._check_statement(event)
+            judgement.check_answer(event, self._target_key(), txn=self.plan.txn)
         elif isinstance(event, msg.Accept):
             try:
                 agreement.check_accept(event, self._offered())
             except RemoteProtocolError as error:
                 self._events.put_nowait(src.SourceFailed(error.what))
                 raise
-
-    def _check_statement(self, event: msg.Accepted | msg.Refused) -> None:
-        signed = decode_signed(event.statement)
-        key = self._target_key()
-        statement = verify(signed, key, Accepted) if isinstance(event, msg.Accepted) else verify(signed, key, Refused)
-        if statement.txn != self.plan.txn:
-            raise TrustError("the statement is about another handoff")
 
     def _went_wrong(self, before: Source, event: SourceEvent, effect: SourceEffect, error: Exception) -> None:
         """An effect failed: before the grant that ends the handoff, after it the doubt stays until it is resolved."""
@@ -403,7 +396,9 @@ class Outgoing:
         self._send(msg.Finish(self.plan.txn, self._manifest()))
 
     async def _send_query(self, _effect: src.SendQuery) -> None:
-        self._send(msg.Query(self.plan.txn, self.plan.session))
+        outgoing = self._services.store.outgoing.grant(self.plan.txn)
+        assert outgoing is not None
+        self._send(msg.Query(self.plan.txn, self.plan.session, encode_signed(outgoing.signed)))
 
     async def _send_cancel(self, effect: src.SendCancel) -> None:
         self._send(msg.Cancel(self.plan.txn, effect.reason, effect.text[:500]))

@@ -250,6 +250,8 @@ class Query:
 
     txn: TxnId
     session: SessionId
+    statement: Statement
+    """The source's grant: nobody else gets an answer, and nothing is decided for anybody else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,14 @@ class IncomingHandoffs:
         with self._rows.guarded_change():
             self._decide(decision, refused.session)
 
+    def refusals(self, source: DeviceId) -> int:
+        """How many handoffs of a source this device refused."""
+        row = self._rows.database.row(
+            "SELECT count(*) FROM decisions WHERE source = ? AND verdict = ?", (source, Verdict.REFUSED.value)
+        )
+        assert row is not None
+        return int(row[0])
+
     def decision(self, txn: TxnId) -> Decision | None:
         """What this device decided about a handoff, or None: then it may still decide either way."""
         row = self._rows.database.row("SELECT txn, source, verdict, statement FROM decisions WHERE txn = ?", (txn,))

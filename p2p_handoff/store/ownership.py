@@ -10,7 +10,7 @@ from __future__ import annotations
 from p2p_handoff.ids import SessionId
 from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain
-from p2p_handoff.session.journal import Learned
+from p2p_handoff.session.journal import Held, Learned
 from p2p_handoff.session.ownership import Ownership
 from p2p_handoff.store.outgoing import OutgoingHandoffs
 from p2p_handoff.store.ownership_rows import OwnershipRows
@@ -87,6 +87,14 @@ class OwnershipStore:
                 self._rows.move(learned.held, self._common(record, learned))
                 self._rows.counter.advance()
         return learned.held.ownership
+
+    def held(self, record: SessionRecord) -> Held:
+        """A session's record with its verified chain.
+
+        Raises:
+            TrustError: The stored chain is damaged.
+        """
+        return self._rows.held(record)
 
     def _common(self, record: SessionRecord, learned: Learned) -> bytes | None:
         """Close the outstanding grant if the chain answered it; returns the last common manifest."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,19 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.report import Report
-from p2p_handoff.ids import PartId, SessionId
+from p2p_handoff.content.digests import digest
+from p2p_handoff.ids import PartId, SessionId, TxnId, new_session_id, new_txn_id
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.source import SourceState
+from p2p_handoff.security.identity import Identity
+from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest
+from p2p_handoff.session.signed import encode_signed
+from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.testing.samples import conversation_lines
-from tests.agent.devices import Devices, Pair, fill, tree
+from tests.agent.devices import Devices, Pair, fill, tree, until
+from tests.agent.test_wire import connected
 
 FILES = {"main.py": b"print('hello')\n"}
 GRANTING = (SourceState.FREEZING, SourceState.FROZEN)
@@ -142,3 +149,27 @@ async def test_a_target_cannot_take_what_was_not_offered(
     assert "not offered" in report.text
     assert report.sent_bytes == 0
     assert still_primary(laptop, record.id)
+
+
+# --- third devices ----------------------------------------------------------------------------------
+
+
+async def test_a_device_that_is_not_the_source_cannot_make_the_target_decide(two_agents: Pair) -> None:
+    laptop, desktop = two_agents
+    near, _ = await connected(two_agents)
+    session, root = new_session_id(os.urandom), digest(b"manifest")
+    known, other, genuine = (new_txn_id(os.urandom) for _ in range(3))
+    state = chains.verify_chain(chains.create(laptop.identity, session, root))
+
+    def granted(txn: TxnId, target: Identity) -> bytes:
+        offer = chains.Offer(txn, target.public.identity_key, root, (PartId("p1"),), bytes(NONCE_BYTES))
+        return encode_signed(chains.grant(laptop.identity, state, offer))
+
+    near.send(msg.Query(known, session, b"junk"))
+    near.send(msg.Query(known, session, granted(known, Identity.generate())))
+    near.send(msg.Query(known, session, granted(other, desktop.identity)))
+    # The same connection answers what comes behind them: they were looked at by then.
+    near.send(msg.Query(genuine, session, granted(genuine, desktop.identity)))
+    await until(lambda: desktop.store.incoming.decision(genuine) is not None)
+    assert desktop.store.incoming.decision(known) is None
+    assert desktop.store.incoming.refusals(laptop.device) == 1

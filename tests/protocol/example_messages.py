@@ -29,7 +29,7 @@ EXAMPLES: dict[str, msg.Message] = {
     "grant": msg.Grant(TXN, SESSION, b"statement", b"manifest"),
     "accepted": msg.Accepted(TXN, b"statement"),
     "refused": msg.Refused(TXN, b"statement"),
-    "query": msg.Query(TXN, SESSION),
+    "query": msg.Query(TXN, SESSION, b"statement"),
     "cancel": msg.Cancel(TXN, msg.RejectReason.CANCELLED, ""),
     "finish": msg.Finish(TXN, b"manifest"),
     "resumed": msg.Resumed(TXN, ROOT, 12_345, "opened in the editor"),

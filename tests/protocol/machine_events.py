@@ -42,7 +42,7 @@ TARGET_EVENTS: tuple[tgt.TargetEvent, ...] = (
     tgt.TargetCancelAsked("enough"),
     tgt.Abandoned(),
     Round(TXN, 2, b"manifest"),
-    Query(TXN, SESSION),
+    Query(TXN, SESSION, b"g"),
     Finish(TXN, b"manifest"),
     *(message for message in EXAMPLES.values() if isinstance(message, Request | Cancel)),
 )

@@ -55,7 +55,7 @@ OFFER = EphemeralOffer.generate()
 ANSWER, SECRETS = respond(OFFER.public)
 TRANSCRIPT = transcript_hash(b"offer", b"answer")
 HELLO = Hello((2,), "laptop", "test", (), 5, 0)
-QUERY = Query(TXN, SESSION)
+QUERY = Query(TXN, SESSION, b"g")
 
 
 def parameters(*, dialler: bool) -> Parameters:

@@ -98,7 +98,7 @@ class SourceDevice:
             case src.SendFinish():
                 self.send(msg.Finish(TXN, b""))
             case src.SendQuery():
-                self.send(msg.Query(TXN, SESSION))
+                self.send(msg.Query(TXN, SESSION, b"g"))
             case src.SendCancel(reason, text):
                 self.send(msg.Cancel(TXN, reason, text))
             case src.StoreReleased():

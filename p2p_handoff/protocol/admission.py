@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an Init leads to at the device that it names as target. Layer: protocol, pure.
+
+Specification: docs/specs/handoff-v2.md §7-8. Asked before a machine is made. Nothing is stored here: an Init that is
+turned away leaves no decision behind, because its source is not frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from p2p_handoff.errors import RejectedError, TrustError
+from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.aftermath import check_room
+from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session.chain import Chain, ChainState
+from p2p_handoff.session.journal import Held
+from p2p_handoff.session.ownership import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand at the target when an Init arrives."""
+
+    me: DeviceId
+    peer: DeviceId
+    """The device at the other end of the connection."""
+    enabled: bool
+    """Handoff is switched on here."""
+    called_off: bool
+    """The txn is of a take that this device gave up."""
+    in_use: bool
+    """A handoff of this txn is under way, from another source."""
+    decided: bool
+    """A handoff of this txn was decided here before."""
+    refusals: int
+    """How many refusals are stored for this source."""
+    held: Held | None
+    """The session, where this device knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The verified chain that an Init brought."""
+
+    chain: Chain
+    state: ChainState
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another handoff that arrives at this device and is not over."""
+
+    txn: TxnId
+    session: SessionId
+    source: DeviceId
+    undecided: bool
+    """Nothing durable depends on it."""
+
+
+def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
+    """Find out whether a handoff may begin. A copy has no chain: None.
+
+    Raises:
+        RejectedError: It is refused, for a reason that the source may know.
+        TrustError, RemoteProtocolError: It does not verify.
+    """
+    if (init.source, init.target) != (standing.peer, standing.me):
+        raise TrustError("the handoff names other devices than the connection")
+    if not standing.enabled:
+        raise RejectedError("handoff is switched off there", reason=RejectReason.DISABLED.value)
+    _check_txn(standing)
+    if init.mode is Mode.COPY:
+        return None
+    chain = chains.decode_chain(init.chain)
+    state = chains.verify_chain(chain)
+    if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
+        raise TrustError("the ownership chain does not show the other device as the session's primary")
+    if standing.held is not None:
+        _check_known(standing.held, init, chain)
+    return Admitted(chain, state)
+
+
+def to_abandon(init: msg.Init, others: Iterable[Other]) -> tuple[TxnId, ...]:
+    """Only one handoff per session: a source that begins anew replaces its own undecided one.
+
+    Returns:
+        The handoffs that give way.
+
+    Raises:
+        RejectedError: One that does not give way is under way.
+    """
+    rivals = [other for other in others if other.session == init.session]
+    if any(other.source != init.source or not other.undecided for other in rivals):
+        raise RejectedError("another handoff of this session is under way", reason=RejectReason.BUSY.value)
+    return tuple(other.txn for other in rivals)
+
+
+def _check_txn(standing: Standing) -> None:
+    if standing.called_off:
+        raise RejectedError("the take was given up", reason=RejectReason.CANCELLED.value)
+    if standing.in_use:
+        raise TrustError("another device began a handoff of this id")
+    if standing.decided:
+        raise RejectedError("the handoff was decided already", reason=RejectReason.STALE.value)
+    check_room(standing.refusals)
+
+
+def _check_known(held: Held, init: msg.Init, chain: Chain) -> None:
+    if held.ownership.role is not Role.SECONDARY:
+        raise RejectedError("that device is the session's primary itself", reason=RejectReason.STALE.value)
+    if init.epoch < held.ownership.epoch:
+        raise RejectedError("that device knows a later owner of the session", reason=RejectReason.STALE.value)
+    chains.check_agrees(held.chain, chain)

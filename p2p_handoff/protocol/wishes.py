@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a wish to move a session leads to at its source: a push by its user, a take by another device.
+
+Layer: protocol, pure. Specification: docs/specs/handoff-v2.md §5, 8. The source alone decides which of several wishes
+it serves: the first one; an outgoing handoff to the taker serves that device's take as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.protocol.source import Source, SourceState
+from p2p_handoff.session.ownership import Role
+
+
+class Push(Enum):
+    """What a wish to hand a session over leads to."""
+
+    BEGIN = "begin"
+    NOT_PRIMARY = "not primary"
+    """Another device owns the session."""
+    NOT_IN_PLACE = "not in place"
+    """What this device accepted itself is not in place yet."""
+    UNDER_WAY = "under way"
+    """Another handoff of the session is under way, or awaits its answer."""
+
+
+class Take(Enum):
+    """What another device's wish for a session leads to."""
+
+    PUSH = "push"
+    """Begin to hand it over, if a push may begin."""
+    OFFERED = "offered"
+    """It is being offered to that device already: that Init answers the take as well."""
+    STRANGER = "stranger"
+    """Only own devices may take."""
+    USED = "used"
+    """The txn was used before."""
+    ON_ITS_WAY = "on its way"
+    """It is on its way to that device already."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushFacts:
+    """How things stand with a session that is to be handed over."""
+
+    role: Role
+    mode: Mode
+    in_place: bool
+    under_way: bool
+    """A machine of this session runs here as source."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeFacts:
+    """How things stand with a session that is asked for."""
+
+    own_device: bool
+    txn_used: bool
+    asker: DeviceId
+    current: Source | None
+    """The machine of this session, if it is being handed over."""
+
+
+def judge_push(facts: PushFacts) -> Push:
+    """Whether a session may be handed over now."""
+    refusals = {
+        Push.NOT_PRIMARY: facts.mode is Mode.MOVE and facts.role is Role.SECONDARY,
+        Push.NOT_IN_PLACE: not facts.in_place,
+        Push.UNDER_WAY: facts.role is Role.FROZEN or facts.under_way,
+    }
+    return next((push for push, applies in refusals.items() if applies), Push.BEGIN)
+
+
+def judge_take(facts: TakeFacts) -> Take:
+    """What is answered to a device that wants a session."""
+    towards = facts.current if facts.current is not None and facts.current.target == facts.asker else None
+    verdicts = {
+        Take.STRANGER: not facts.own_device,
+        Take.USED: facts.txn_used,
+        Take.OFFERED: towards is not None and (towards.state, towards.mode) == (SourceState.OFFERED, Mode.MOVE),
+        Take.ON_ITS_WAY: towards is not None,
+    }
+    return next((take for take, applies in verdicts.items() if applies), Take.PUSH)

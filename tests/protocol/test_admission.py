@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""protocol.admission: which Init may begin a handoff."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from p2p_handoff.errors import HandoffError, RejectedError, TrustError
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.limits import MAX_REFUSALS
+from p2p_handoff.protocol import admission
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.admission import Other, Standing
+from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session import journal
+from tests.protocol.grants import CHAIN, SESSION, TXN, A, B, C
+from tests.session.ownership_world import chain_of, handed, session_id, txn_id
+
+INIT = msg.Init(TXN, SESSION, A.device, B.device, Mode.MOVE, 1, chains.encode_chain(CHAIN), take=False)
+STANDING = Standing(
+    B.device, A.device, enabled=True, called_off=False, in_use=False, decided=False, refusals=0, held=None
+)
+
+
+def test_a_new_session_is_admitted_with_its_verified_chain() -> None:
+    admitted = admission.judge_init(INIT, STANDING)
+    assert admitted is not None
+    assert (admitted.chain, admitted.state.primary) == (CHAIN, A.device)
+
+
+def test_a_session_that_this_device_follows_is_admitted() -> None:
+    held = journal.follow(CHAIN, me=B.device)
+    assert admission.judge_init(INIT, replace(STANDING, held=held)) is not None
+
+
+def test_a_copy_needs_no_chain() -> None:
+    assert admission.judge_init(replace(INIT, mode=Mode.COPY, chain=b""), STANDING) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"enabled": False}, RejectReason.DISABLED),
+        ({"called_off": True}, RejectReason.CANCELLED),
+        ({"decided": True}, RejectReason.STALE),
+        ({"refusals": MAX_REFUSALS}, RejectReason.UNTRUSTED),
+        ({"held": journal.start(chain_of(2), me=B.device)}, RejectReason.STALE),
+        ({"held": journal.follow(chain_of(1, 3), me=B.device)}, RejectReason.STALE),
+    ],
+)
+def test_what_stands_in_the_way_is_named(change: dict[str, Any], reason: RejectReason) -> None:
+    with pytest.raises(RejectedError) as caught:
+        admission.judge_init(INIT, replace(STANDING, **change))
+    assert caught.value.reason == reason.value
+
+
+@pytest.mark.parametrize(
+    ("init", "standing"),
+    [
+        (INIT, replace(STANDING, peer=C.device)),
+        (replace(INIT, target=C.device), STANDING),
+        (INIT, replace(STANDING, in_use=True)),
+        (replace(INIT, epoch=2), STANDING),
+        (replace(INIT, session=session_id(2)), STANDING),
+        (replace(INIT, chain=chains.encode_chain(chain_of(1, 3))), STANDING),
+        (replace(INIT, chain=b"junk"), STANDING),
+        (INIT, replace(STANDING, held=journal.follow(chain_of(3), me=B.device))),
+    ],
+)
+def test_what_does_not_verify_is_refused(init: msg.Init, standing: Standing) -> None:
+    with pytest.raises(HandoffError):
+        admission.judge_init(init, standing)
+
+
+def test_another_history_of_the_same_epoch_is_refused() -> None:
+    held = journal.follow(chain_of(3, 1), me=B.device)
+    init = replace(INIT, chain=chains.encode_chain(handed(chain_of(2), 9, B, A)), epoch=2)
+    with pytest.raises(TrustError, match="two histories"):
+        admission.judge_init(init, replace(STANDING, held=held))
+
+
+def other(number: int, source: DeviceId = A.device, *, session: int = 1, undecided: bool = True) -> Other:
+    return Other(txn_id(number), session_id(session), source, undecided)
+
+
+def test_a_source_that_begins_anew_replaces_its_own_undecided_handoff() -> None:
+    others = [other(1), other(2, session=2, undecided=False)]
+    assert admission.to_abandon(INIT, others) == (txn_id(1),)
+
+
+@pytest.mark.parametrize("rival", [other(1, C.device), other(1, undecided=False)])
+def test_any_other_handoff_of_the_session_is_left_alone(rival: Other) -> None:
+    with pytest.raises(RejectedError) as caught:
+        admission.to_abandon(INIT, [other(3), rival])
+    assert caught.value.reason == RejectReason.BUSY.value

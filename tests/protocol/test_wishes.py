@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""protocol.wishes: the source alone decides which of several wishes it serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.protocol.source import Source, SourceState
+from p2p_handoff.protocol.wishes import Push, PushFacts, Take, TakeFacts, judge_push, judge_take
+from p2p_handoff.session.ownership import Role
+from tests.protocol.grants import SESSION, TXN, B, C
+
+PUSH = PushFacts(Role.PRIMARY, Mode.MOVE, in_place=True, under_way=False)
+TAKE = TakeFacts(own_device=True, txn_used=False, asker=B.device, current=None)
+OFFERED = Source(TXN, SESSION, B.device)
+
+
+@pytest.mark.parametrize(
+    ("change", "push"),
+    [
+        ({}, Push.BEGIN),
+        ({"role": Role.SECONDARY}, Push.NOT_PRIMARY),
+        ({"role": Role.SECONDARY, "mode": Mode.COPY}, Push.BEGIN),
+        ({"in_place": False}, Push.NOT_IN_PLACE),
+        ({"under_way": True}, Push.UNDER_WAY),
+        ({"role": Role.FROZEN}, Push.UNDER_WAY),
+        ({"role": Role.FROZEN, "mode": Mode.COPY}, Push.UNDER_WAY),
+    ],
+)
+def test_a_push_begins_only_at_an_idle_primary(change: dict[str, Any], push: Push) -> None:
+    assert judge_push(replace(PUSH, **change)) is push
+
+
+@pytest.mark.parametrize(
+    ("change", "take"),
+    [
+        ({}, Take.PUSH),
+        ({"own_device": False}, Take.STRANGER),
+        ({"txn_used": True}, Take.USED),
+        ({"current": OFFERED}, Take.OFFERED),
+        ({"current": replace(OFFERED, mode=Mode.COPY)}, Take.ON_ITS_WAY),
+        ({"current": replace(OFFERED, state=SourceState.FROZEN)}, Take.ON_ITS_WAY),
+        ({"current": replace(OFFERED, target=C.device)}, Take.PUSH),
+    ],
+)
+def test_a_take_is_served_by_the_handoff_that_goes_there_already(change: dict[str, Any], take: Take) -> None:
+    assert judge_take(replace(TAKE, **change)) is take
