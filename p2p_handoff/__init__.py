@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import IntegrityError as IntegrityError
     from p2p_handoff.errors import LinkCodeError as LinkCodeError
     from p2p_handoff.errors import LocalProtocolError as LocalProtocolError
+    from p2p_handoff.errors import NoSpaceError as NoSpaceError
     from p2p_handoff.errors import NotFoundError as NotFoundError
     from p2p_handoff.errors import PathError as PathError
     from p2p_handoff.errors import RejectedError as RejectedError
@@ -54,6 +55,7 @@ _HOMES: Final = {
             "IntegrityError",
             "LinkCodeError",
             "LocalProtocolError",
+            "NoSpaceError",
             "NotFoundError",
             "PathError",
             "RejectedError",

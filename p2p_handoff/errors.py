@@ -16,7 +16,8 @@ HandoffError                     1  anything unexpected
 │   └── VersionError             6  no protocol version in common
 ├── CancelledError               7  somebody cancelled
 ├── InDoubtError                 8  frozen, and the answer is outstanding: nothing is lost
-├── StorageError                 1  disk full, read-only, failed sync
+├── StorageError                 1  disk failing or read-only, failed sync
+│   └── NoSpaceError             1  disk full
 ├── ContentGoneError             1  a source file vanished or changed while it was read
 ├── PathError                    6  a name that this device must not or cannot represent
 ├── RemoteProtocolError          6  the peer broke the protocol
@@ -165,6 +166,12 @@ class StorageError(HandoffError):
     """Disk full, read-only, or a sync that failed."""
 
     code = "storage"
+
+
+class NoSpaceError(StorageError):
+    """The disk is full, or has no room for what is to come."""
+
+    code = "no-space"
 
 
 class ContentGoneError(HandoffError):

@@ -66,6 +66,9 @@ MAX_CONVERSATION: Final = 128 * MIB
 MAX_CONVERSATION_LOG: Final = 64
 """Updates that a conversation's log may name: ours merges them by size and stays near half of this."""
 
+SPACE_MARGIN: Final = 16 * MIB
+"""Bytes that must stay free beside what arrives: metadata, journals, the database, the file system's own needs."""
+
 # --- time, in seconds -----------------------------------------------------------------------------
 PING_INTERVAL: Final = 1.0
 PEER_DEAD_AFTER: Final = 3.0

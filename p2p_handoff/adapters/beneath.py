@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from p2p_handoff.adapters.platform_files import open_beneath
-from p2p_handoff.errors import HandoffError, NotFoundError, PathError, StorageError
+from p2p_handoff.errors import HandoffError, NoSpaceError, NotFoundError, PathError, StorageError
 
 Components = tuple[bytes, ...]
 """A path relative to a held directory, one item per component; checked by session.paths where a peer named it."""
@@ -66,7 +66,7 @@ def typed(error: OSError, doing: str, *, needed: int = 0) -> HandoffError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in _FULL:
         amount = f": {needed:,} bytes are needed" if needed else ""
-        return StorageError(f"cannot {doing}: the disk is full{amount}", advice="make room and try again")
+        return NoSpaceError(f"cannot {doing}: the disk is full{amount}", advice="make room and try again")
     if error.errno in _UNREPRESENTABLE:
         return PathError(f"cannot {doing}: {reason}")
     return StorageError(f"cannot {doing}: {reason}")

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from typing_extensions import override
 
@@ -39,13 +38,10 @@ from p2p_handoff.content.trees import walk
 from p2p_handoff.errors import (
     ContentGoneError,
     LocalProtocolError,
+    NoSpaceError,
     NotFoundError,
-    StorageError,
 )
-from p2p_handoff.limits import MIB
-
-SPACE_MARGIN: Final = 16 * MIB
-"""Bytes that must stay free beside the missing ones: metadata, journals, the file system's own needs."""
+from p2p_handoff.limits import SPACE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +205,7 @@ class FolderStaging(Staging):
         status = os.fstatvfs(self._staging)
         free = status.f_bavail * status.f_frsize
         if missing + SPACE_MARGIN > free:
-            raise StorageError(
+            raise NoSpaceError(
                 f"{missing + SPACE_MARGIN:,} bytes are needed beside {str(self._arrival.destination)!r} "
                 f"and {free:,} are free",
                 advice="make room and try again",

@@ -13,6 +13,7 @@ import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from p2p_handoff.adapters.base import Placement
@@ -23,14 +24,15 @@ from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.agent.requests import Answer, Refusal, part_as_json
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
+from p2p_handoff.agent.space import check_margin, check_space
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import Finding, Work, in_thread
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import (
     HandoffError,
+    NoSpaceError,
     PathError,
     RemoteProtocolError,
-    StorageError,
     TrustError,
     UnreachableError,
     UsageError,
@@ -63,7 +65,7 @@ STORE_AGAIN_AFTER = 2.0
 _PROGRESS_INTERVAL = 0.2
 
 _REJECTIONS: dict[type[HandoffError], RejectReason] = {
-    StorageError: RejectReason.NO_SPACE,
+    NoSpaceError: RejectReason.NO_SPACE,
     PathError: RejectReason.UNSUPPORTED,
     UsageError: RejectReason.UNSUPPORTED,
 }
@@ -326,8 +328,17 @@ class Incoming:
         chosen = tuple(part for part in parts if not answer.types or part.type.value in answer.types)
         if not chosen:
             return tgt.UserRejected(RejectReason.NOTHING_CHOSEN, "no offered part is of a chosen type")
-        await in_thread(self._arrivals.prepare, manifest, chosen, answer.into)
+        await in_thread(self._prepare, manifest, chosen, answer.into)
         return tgt.UserAccepted(tuple(part.id for part in chosen))
+
+    def _prepare(self, manifest: Manifest, chosen: tuple[Part, ...], into: Path | None) -> None:
+        """Choose places that have room; a refusal leaves nothing behind."""
+        self._arrivals.prepare(manifest, chosen, into)
+        try:
+            check_space(self._arrivals.all())
+        except HandoffError:
+            self._arrivals.abandon()
+            raise
 
     async def _send_accept(self, effect: tgt.SendAccept) -> None:
         self._send(msg.Accept(self.txn, effect.parts))
@@ -356,6 +367,7 @@ class Incoming:
         if complete:
             # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
             await in_thread(self._arrivals.seal, {goal.part: goal.root for goal in goals})
+            await in_thread(check_margin, self._arrivals.all())
         return complete
 
     def _goals(self, manifest: Manifest) -> list[PartGoal]:

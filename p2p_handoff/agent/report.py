@@ -13,6 +13,7 @@ from p2p_handoff.errors import (
     CancelledError,
     HandoffError,
     InDoubtError,
+    NoSpaceError,
     RejectedError,
     TimedOutError,
     UnreachableError,
@@ -100,6 +101,8 @@ def _failure(reason: RejectReason, text: str, peer: str) -> HandoffError:
         return UnreachableError(
             f"the connection to {peer} broke and did not come back", state=_STILL_PRIMARY, advice="try again"
         )
+    if reason is RejectReason.NO_SPACE:
+        return NoSpaceError(f"{peer}: {text}", state=_STILL_PRIMARY, advice="make room there and try again")
     return HandoffError(text or f"{peer} could not go on ({reason.value})", state=_STILL_PRIMARY, advice="try again")
 
 

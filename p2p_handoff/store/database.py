@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from p2p_handoff.errors import HandoffError, LocalProtocolError, StorageError
+from p2p_handoff.errors import HandoffError, LocalProtocolError, NoSpaceError, StorageError
 from p2p_handoff.store import migrations
 
 BUSY_SECONDS: Final = 5.0
@@ -169,7 +169,7 @@ def translate(error: sqlite3.Error) -> HandoffError:
     if code == sqlite3.SQLITE_CONSTRAINT:
         return LocalProtocolError(f"the database forbids this change: {error}")
     what, advice = _FAILURES.get(code, (f"the database failed: {error}", ""))
-    return StorageError(what, advice=advice)
+    return (NoSpaceError if code == sqlite3.SQLITE_FULL else StorageError)(what, advice=advice)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

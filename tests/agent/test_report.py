@@ -47,7 +47,7 @@ def report(error: HandoffError | None = None) -> Report:
         (Outcome(Result.IN_DOUBT), "in-doubt", 8),
         (Outcome(Result.FAILED, RejectReason.EXPIRED), "timed-out", 5),
         (Outcome(Result.FAILED, RejectReason.FAILED, UNREACHABLE), "unreachable", 4),
-        (Outcome(Result.FAILED, RejectReason.NO_SPACE, "the disk is full"), "unexpected", 1),
+        (Outcome(Result.FAILED, RejectReason.NO_SPACE, "the disk is full"), "no-space", 1),
         (Outcome(Result.FAILED), "unexpected", 1),
     ],
 )
