@@ -59,7 +59,9 @@ class Admission:
         record = self._services.store.sessions.get(plan.session)
         if record is None:
             return NotFoundError(f"no session {plan.session[:8]} is on this device")
-        placing = any(commit.session == plan.session for commit in self._services.store.incoming.pending_commits())
+        store = self._services.store
+        placing = any(commit.session == plan.session for commit in store.incoming.pending_commits())
+        placing = placing or store.generations.change_of(plan.session) is not None
         facts = PushFacts(record.ownership.role, plan.mode, in_place=not placing, under_way=under_way)
         return self._push_refused(wishes.judge_push(facts), record)
 

@@ -44,6 +44,7 @@ async def finish_commit(services: Services, commit: PendingCommit) -> None:
     except NotFoundError:
         pass  # The staging directory is gone: the crash came after its commit and before it was noted.
     else:
+        await in_thread(services.keeper.before_commit, commit.session, commit.txn)
         path = await in_thread(_put_in_place, services, commit.session, staging)
     store.incoming.commit_done(commit.txn, commit.part, path)
     catalog.forget_open(commit.session)

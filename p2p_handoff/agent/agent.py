@@ -29,6 +29,7 @@ from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
+from p2p_handoff.agent.undoing import Undone
 from p2p_handoff.engines.base import Engine
 from p2p_handoff.errors import AmbiguousError, HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, SessionId, new_txn_id
@@ -40,6 +41,7 @@ from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
 from p2p_handoff.session.paths import printable
 from p2p_handoff.store import home as homes
+from p2p_handoff.store.generations import Generation
 from p2p_handoff.store.records import LinkedDevice, SessionRecord
 from p2p_handoff.store.store import Store
 
@@ -360,6 +362,29 @@ class Agent:
 
     def _own_devices_in_reach(self) -> list[LinkedDevice]:
         return [link for link in self.store.links.all() if link.kind is LinkKind.OWN]
+
+    async def undo(self, session: str | Path | None = None, *, generation: int | None = None) -> Undone:
+        """Bring back the state before the last accepted handoff (or undo, or merge) as a new generation.
+
+        Args:
+            session: Title, id or path; None for the only one.
+            generation: Another kept state instead; ``generations`` lists them.
+
+        Raises:
+            NotFoundError: No such session, or no such state of it is kept.
+            RejectedError: This device is not the primary, or the session is being handed off.
+            InDoubtError: The session is frozen.
+        """
+        record = self.only_session() if session is None else self.catalog.find(str(session))
+        return await self._parts.undoing.undo(record, generation)
+
+    def generations(self, session: str) -> tuple[Generation, ...]:
+        """What ``undo`` can bring back, oldest first.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which session is not clear.
+        """
+        return self.store.generations.of(self.catalog.find(session).id)
 
     def pending(self) -> list[IncomingRequest]:
         """Requests that wait for an answer."""

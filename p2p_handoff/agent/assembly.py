@@ -22,6 +22,7 @@ from p2p_handoff.agent.dialer import Dialer, Dialling
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower
 from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.keeping import Keeper, Shelves
 from p2p_handoff.agent.linking import LinkDesk
 from p2p_handoff.agent.links import Links
 from p2p_handoff.agent.outside import Outside
@@ -30,6 +31,7 @@ from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.surroundings import Surroundings
+from p2p_handoff.agent.undoing import Undoing
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.discovery.announcement import Announcement, Room
 from p2p_handoff.engines.base import Engine, IceServer
@@ -96,6 +98,7 @@ class Assembly:
         )
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
+        self.undoing = Undoing(services, self.handoffs.is_busy)
         stack.push_async_callback(self.handoffs.close)
         self._contacts = Contacts(self.store, given.events, self.peer_book, self.handoffs, given.outside.clock)
         self.relays = Relays(
@@ -115,6 +118,8 @@ class Assembly:
         stack.push_async_callback(self.surroundings.close)
         await self.surroundings.start()
         self.handoffs.recover()
+        stack.push_async_callback(self.undoing.close)
+        self.undoing.start()
         follower = Follower(self.store, self.catalog, self.contributions, given.events)
         stack.push_async_callback(follower.close)
         stack.push_async_callback(self.contributions.close)
@@ -157,10 +162,12 @@ class Assembly:
 
     def _services(self) -> Services:
         given = self._given
+        shelves = Shelves(given.home.generations, given.settings.keep_generations)
         return Services(
             identity=self.identity,
             store=self.store,
             catalog=self.catalog,
+            keeper=Keeper(self.store, self.catalog, shelves, given.outside.clock),
             settings=given.settings,
             events=given.events,
             entropy=given.outside.entropy,

@@ -174,7 +174,7 @@ class Catalog:
             opened = self.open_part(binding)
             snapshot = opened.freeze() if binding.part in frozen else opened.snapshot()
             snapshots[binding.part] = snapshot
-            parts.append(_part(binding, snapshot))
+            parts.append(part_of(binding, snapshot))
         return Picture(Manifest(bindings[0].session, title, tuple(parts)), snapshots)
 
     def open_part(self, binding: PartBinding) -> OpenPart:
@@ -265,7 +265,8 @@ def _existing(path: Path) -> Path:
     return place
 
 
-def _part(binding: PartBinding, snapshot: Snapshot) -> Part:
+def part_of(binding: PartBinding, snapshot: Snapshot) -> Part:
+    """A part as a picture shows it."""
     return Part(
         id=binding.part,
         type=binding.type,

@@ -17,6 +17,7 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import part_as_json
+from p2p_handoff.agent.telling import generation_as_json
 from p2p_handoff.agent.verifying import verify_history
 from p2p_handoff.content.digests import digest
 from p2p_handoff.control.request import Handler, Request
@@ -64,6 +65,7 @@ def handlers(agent: Agent, stop: Callable[[], None]) -> dict[str, Handler]:
         "send": commands.send,
         "receive": commands.receive,
         "history": commands.history,
+        "undo": commands.undo,
         "recover": commands.recover,
         "events": commands.events,
     }
@@ -245,8 +247,17 @@ class Commands:
             "session": record.id,
             "title": record.title,
             "verified": bool(request.args.get("verify")),
+            "generations": [generation_as_json(item) for item in self._agent.store.generations.of(record.id)],
             "history": [self._link_line(index, signed) for index, signed in enumerate(chain)],
         }
+
+    async def undo(self, request: Request) -> Answer:
+        """Bring back an earlier state."""
+        number = request.args.get("generation")
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise UsageError("the argument 'generation' must be a number")
+        undone = await self._agent.undo(_text(request.args, "session"), generation=number)
+        return undone.as_json()
 
     async def recover(self, request: Request) -> Answer:
         """What is in doubt, and a fresh attempt to resolve it."""

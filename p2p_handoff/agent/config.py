@@ -15,6 +15,11 @@ CONFIG_NAME: Final = "config.toml"
 DEFAULT_MAX_PAUSE: Final = 0.3
 """Seconds a source may be frozen before the target can act (QEMU's default downtime limit is the same)."""
 
+DEFAULT_GENERATIONS: Final = 5
+"""A working week of handoffs to and fro."""
+MAX_GENERATIONS: Final = 1000
+"""More than anybody looks through; each costs what changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -39,6 +44,8 @@ class Settings:
     """Port of the embedded relay; 0 lets the system choose."""
     max_pause: float = DEFAULT_MAX_PAUSE
     """Seconds."""
+    keep_generations: int = DEFAULT_GENERATIONS
+    """Earlier states of a session that stay on this device for ``undo``; 0 keeps none."""
     resume: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Per kind the argv that runs after an arrival; ``{path}`` is the only thing filled in."""
 
@@ -122,6 +129,12 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_GENERATIONS:
+        raise ValueError(f"must be a number between 0 and {MAX_GENERATIONS}")
+    return value
+
+
 def _resume(value: Any) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise TypeError("must be a table of kinds")
@@ -139,5 +152,6 @@ _CHECKS: Final = {
     "stun": _texts,
     "port": _port,
     "max_pause": _seconds,
+    "keep_generations": _count,
     "resume": _resume,
 }

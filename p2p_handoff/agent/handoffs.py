@@ -210,6 +210,11 @@ class Handoffs:
         """The outgoing handoff of a session, if one is under way."""
         return next((item for item in self._outgoing.values() if item.plan.session == session), None)
 
+    def is_busy(self, session: SessionId) -> bool:
+        """True while a handoff of a session goes out or comes in."""
+        arriving = any(item.machine.session == session and not item.is_over for item in self._incoming.values())
+        return arriving or self.outgoing_of(session) is not None
+
     # --- after a restart ----------------------------------------------------------------------------
 
     def recover(self) -> None:

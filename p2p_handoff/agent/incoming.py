@@ -45,7 +45,7 @@ from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.admission import Admitted
 from p2p_handoff.protocol.aftermath import decision_message
 from p2p_handoff.protocol.judgement import Terms
-from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
 from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.protocol.target import Target, TargetEffect, TargetEvent, TargetState
@@ -367,6 +367,8 @@ class Incoming:
         if complete:
             # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
             await in_thread(self._arrivals.seal, {goal.part: goal.root for goal in goals})
+            if self.machine.mode is Mode.MOVE and self.undecided:
+                await in_thread(self._services.keeper.prepare, self.machine.session)
             await in_thread(check_margin, self._arrivals.all())
         return complete
 
@@ -432,6 +434,7 @@ class Incoming:
     async def _put_in_place(self) -> TargetEvent:
         for delay in delays(self._services.entropy):
             try:
+                await self._keep_replaced()
                 self._placements = await self._arrivals.commit(self._services.store)
                 break
             except Exception as error:  # noqa: BLE001 - whatever it is, the session is this device's already
@@ -440,11 +443,21 @@ class Incoming:
                 self._services.events.emit("not-in-place", txn=self.txn, text=_explained(error)[1])
                 await asyncio.sleep(delay)
         self._services.catalog.forget_open(self.machine.session)
+        await in_thread(self._services.keeper.prune, self.machine.session)
         self._pause = self._loop.time() - self._granted_at if self._granted_at else 0.0
         for arrival, placement in zip(self._arrivals.all(), self._placements, strict=True):
             detail = await resume.run(self._services.settings.resume, arrival.part.kind, placement.path)
             self._resumed.extend([detail] if detail else [])
         return tgt.Committed()
+
+    async def _keep_replaced(self) -> None:
+        """What the handoff replaces here stays, to be brought back by an undo."""
+        if self.machine.mode is not Mode.MOVE:
+            return
+        failure = await in_thread(self._services.keeper.before_commit, self.machine.session, self.txn)
+        if failure is not None:
+            log.warning("handoff %s: what it replaces is not kept: %s", self.txn[:6], failure)
+            self._services.events.emit("not-kept", txn=self.txn, session=self.machine.session, text=failure.what)
 
     async def _send_resumed(self, _effect: tgt.SendResumed) -> None:
         assert self._manifest is not None

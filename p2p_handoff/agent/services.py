@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.keeping import Keeper
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.ids import DeviceId, Entropy
 from p2p_handoff.security.identity import Identity
@@ -22,6 +23,7 @@ class Services:
     Args:
         connect: Returns an open wire to a linked device, an existing one where there is one.
         peer_name: Display name of a device.
+        keeper: Keeps what handoffs, undos and merges replace.
         sighted: Waits until a device comes into sight, or that many seconds.
         clock: Unix seconds.
     """
@@ -29,6 +31,7 @@ class Services:
     identity: Identity
     store: Store
     catalog: Catalog
+    keeper: Keeper
     settings: Settings
     events: Events
     entropy: Entropy

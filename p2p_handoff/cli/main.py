@@ -50,6 +50,7 @@ for command in (
     session_commands.sessions,
     session_commands.stop,
     session_commands.history,
+    session_commands.undo,
     session_commands.recover,
     handoff_commands.send,
     handoff_commands.receive,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,3 +52,8 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError
+
+
+def when(seconds: float) -> str:
+    """Unix seconds as local time, for people."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``handoff start|sessions|stop|history|recover|events``. Layer: cli. Specification: docs/cli.md §6."""
+"""``handoff start|sessions|stop|history|undo|recover|events``. Layer: cli. Specification: docs/cli.md §6."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach
-from p2p_handoff.cli.output import print_json, say, shown, size, table
+from p2p_handoff.cli.output import print_json, say, shown, size, table, when
 from p2p_handoff.errors import ExitCode
 
 
@@ -77,7 +77,7 @@ def stop(home: Path, session: str, *, as_json: bool) -> None:
 @click.argument("session")
 @click.option("--verify", is_flag=True, help="Check every signature of the ownership chain.")
 def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
-    """Show which device had a session when."""
+    """Show who had a session when, and what undo can bring back."""
     result = reach(home).call("history", {"session": session, "verify": verify})
     if as_json:
         print_json(result)
@@ -88,8 +88,35 @@ def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
                 click.echo(shown(f"epoch 1: started on {line['primary']}"))
             case "accepted":
                 click.echo(shown(f"epoch {line['epoch']}: {line['primary']} took over"))
+    for kept in result["generations"]:
+        size_of = size(sum(part["bytes"] for part in kept["parts"]))
+        about = f"{kept['text']}, {size_of}" if kept["parts"] else kept["text"]
+        click.echo(shown(f"generation {kept['generation']}: {about}, {when(kept['kept_at'])}"))
     if verify:
         click.echo("Every signature of the chain is right.")
+
+
+@click.command()
+@options.common
+@click.argument("session")
+@click.option("--generation", type=click.IntRange(min=1), help="Another kept state; 'handoff history' lists them.")
+def undo(home: Path, session: str, generation: int | None, *, as_json: bool) -> None:
+    """Bring a session back as it was before a handoff.
+
+    What it replaces is kept: a second undo takes the first one back.
+    """
+    result = reach(home).call("undo", {"session": session, "generation": generation})
+    if as_json:
+        print_json(result)
+        return
+    click.echo(
+        shown(
+            f"{result['title']!r} is as it was in generation {result['generation']};"
+            f" what it replaced is generation {result['kept_as']}."
+        )
+    )
+    for copy in result["conflicts"]:
+        click.echo(shown(f"kept beside it: {copy}"))
 
 
 @click.command()

@@ -51,6 +51,15 @@ class Home:
         """What a background agent says."""
         return self.path / "agent.log"
 
+    def shelf(self, session: SessionId, part: PartId) -> Path:
+        """Where earlier states of one part are kept."""
+        return self.generations / session / part
+
+    @property
+    def generations(self) -> Path:
+        """Holds the earlier states of all sessions."""
+        return self.path / "generations"
+
     def part_state(self, session: SessionId, part: PartId) -> Path:
         """Where an adapter keeps what it must remember of one part."""
         return self.path / "parts" / session / part
