@@ -50,6 +50,7 @@ KINDS: Final = {
         Kind("none", frozenset(Act), "nothing happens: counts the points"),
         Kind("kill", DISK, "SIGKILL before a write, sync, rename or any other change of the disk"),
         Kind("send", SENDS, "SIGKILL before a datagram is sent"),
+        Kind("power", DISK, "as kill, and what was written and not synced is gone"),
         Kind("both", DISK, "SIGKILL of both devices in one moment"),
         Kind("again", DISK, "SIGKILL in the middle, and SIGKILL of its recovery"),
         Kind("stop", DISK, "SIGSTOP for longer than a dead peer is waited for"),

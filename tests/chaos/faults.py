@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.chaos.cases import Case
 from tests.chaos.system_calls import Act
-from tests.chaos.warden import Call, Drop, Fail, Kill, Pass, Pause, Rule, Verdict, Warden, let_all_pass
+from tests.chaos.warden import Call, CutPower, Drop, Fail, Kill, Pass, Pause, Rule, Verdict, Warden, let_all_pass
 
 STOPPED_FOR: Final = 4.0
 """Seconds of SIGSTOP: the other device takes a silent one for dead after 3."""
@@ -42,7 +42,7 @@ class Fault:
         mine, others = _RULES[self.case.kind.name](self)
         acts = self.case.kind.acts
         self.other.arm(others, acts)
-        self.hit.arm(mine, acts)
+        self.hit.arm(mine, acts, follow_syncs=self.case.kind.name == "power")
 
     def heal(self) -> None:
         """The fault is over; what it has done stays done."""
@@ -93,6 +93,7 @@ class Fault:
 _RULES: Final[dict[str, Callable[[Fault], tuple[Rule, Rule]]]] = {
     "none": lambda _: (let_all_pass, let_all_pass),
     "kill": lambda fault: (fault.at_the_point(Kill()), let_all_pass),
+    "power": lambda fault: (fault.at_the_point(CutPower()), let_all_pass),
     "send": lambda fault: (fault.at_the_point(Kill()), let_all_pass),
     "again": lambda fault: (fault.at_the_point(Kill()), let_all_pass),
     "both": lambda fault: (fault.kill_both, let_all_pass),

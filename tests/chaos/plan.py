@@ -37,6 +37,7 @@ FORMS: Final[Mapping[str, tuple[Share, ...]]] = {
         Share("again", Way.PUSH, 12),
         Share("both", Way.PUSH, 12),
         Share("send", Way.PUSH, 8),
+        Share("power", Way.PUSH, 4),
         Share("kill", Way.TAKE, 10),
         Share("kill", Way.PUSH, 24, "aiortc"),
         Share("kill", Way.PUSH, 1),
@@ -50,12 +51,13 @@ FORMS: Final[Mapping[str, tuple[Share, ...]]] = {
         Share("again", Way.PUSH, 3),
         Share("both", Way.PUSH, 3),
         Share("send", Way.PUSH, 2),
+        Share("power", Way.PUSH, 1),
         Share("kill", Way.TAKE, 2),
         Share("kill", Way.PUSH, 8, "aiortc"),
         Share("kill", Way.PUSH, 1),
     ),
 }
-CI_OTHERS: Final = ("send", "both", "again", "stop", "cut", "full", "eio", "tmpfs")
+CI_OTHERS: Final = ("send", "power", "both", "again", "stop", "cut", "full", "eio", "tmpfs")
 """Each once in the short form, and then kills at evenly spread points as long as there is time."""
 CI_KILLS: Final = 240
 _GOLDEN: Final = 0.618033988749895

@@ -165,6 +165,10 @@ class Run:
             self._disk.free()
         self._disarm()
         self._result.happened_at = self._result.happened_at or self._fault.happened_at
+        for device in self._pair.devices:
+            if self._is_gone(device) and self._case.kind.name != "eio":
+                assert device.warden is not None
+                device.warden.wait()
         sides = {self._case.side: self._fault.hit, _opposite(self._case.side): self._fault.other}
         self._result.calls = {side: warden.calls for side, warden in sides.items()}
 
@@ -231,7 +235,7 @@ class Run:
         match self._case.kind.name:
             case "both":
                 return True
-            case "kill" | "send" | "again":
+            case "kill" | "power" | "send" | "again":
                 return device is self._hit()
             case "eio":  # The agent says itself that it must be restarted.
                 return device is self._hit() and "store.sqlite3" in self._result.happened_at

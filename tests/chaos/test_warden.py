@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos.cases import DISK, SENDS
 from tests.chaos.system_calls import Act
-from tests.chaos.warden import Drop, Fail, Kill, Pass, Pause, Rule, Verdict, Warden, let_all_pass
+from tests.chaos.warden import CutPower, Drop, Fail, Kill, Pass, Pause, Rule, Verdict, Warden, let_all_pass
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 
@@ -35,9 +35,15 @@ Watched = Callable[..., tuple[Warden, int]]
 def watched(tmp_path: Path) -> Watched:
     """Runs a script behind a warden, in a directory of its own, to its end."""
 
-    def run(script: str, rule: Rule = let_all_pass, acts: frozenset[Act] = DISK) -> tuple[Warden, int]:
+    def run(
+        script: str, rule: Rule = let_all_pass, acts: frozenset[Act] = DISK, *, follow_syncs: bool = False
+    ) -> tuple[Warden, int]:
         code = f"import os; os.chdir({str(tmp_path)!r})\n{textwrap.dedent(script)}"
-        warden = Warden([sys.executable, "-c", code], tmp_path / "log", lambda warden: warden.arm(rule, acts))
+
+        def prepare(warden: Warden) -> None:
+            warden.arm(rule, acts, follow_syncs=follow_syncs)
+
+        warden = Warden([sys.executable, "-c", code], tmp_path / "log", prepare)
         try:
             return warden, warden.wait()
         finally:
@@ -146,3 +152,23 @@ def test_nothing_counts_before_it_is_armed(tmp_path: Path) -> None:
         assert [call.where for call in warden.calls] == ["counted"]
     finally:
         warden.kill()
+
+
+@pytest.mark.parametrize(("point", "left"), [(3, b""), (4, b"0"), (5, b"0"), (6, b"01")])
+def test_a_power_cut_takes_what_was_not_synced(watched: Watched, tmp_path: Path, point: int, left: bytes) -> None:
+    _, code = watched(WRITES, at(point, CutPower()), follow_syncs=True)
+    assert code == -signal.SIGKILL
+    assert (tmp_path / "data").read_bytes() == left
+
+
+def test_a_power_cut_empties_a_file_that_was_renamed_without_a_sync(watched: Watched, tmp_path: Path) -> None:
+    script = """
+        import os
+        file = os.open("draft", os.O_WRONLY | os.O_CREAT)
+        os.write(file, b"data")
+        os.rename("draft", "done")
+        os.mkdir("later")
+    """
+    _, code = watched(script, at(4, CutPower()), follow_syncs=True)
+    assert code == -signal.SIGKILL
+    assert (tmp_path / "done").read_bytes() == b""

@@ -25,6 +25,7 @@ from typing_extensions import override
 from tests.chaos import seccomp
 from tests.chaos.seccomp import Notice
 from tests.chaos.system_calls import Act, SystemCall, this_machine
+from tests.chaos.unsynced import Unsynced
 
 _LEFT_OUT: Final = ("agent.log", "agent.lock", "agent.sock", "native-engine-crash", ".pyc", "__pycache__")
 """Not part of what a handoff leaves behind."""
@@ -50,7 +51,7 @@ class Call:
 
 
 class Verdict:
-    """What becomes of a call: see ``Pass``, ``Kill``, ``Fail``, ``Drop``, ``Pause``."""
+    """What becomes of a call: see ``Pass``, ``Kill``, ``CutPower``, ``Fail``, ``Drop``, ``Pause``."""
 
 
 class Pass(Verdict):
@@ -59,6 +60,10 @@ class Pass(Verdict):
 
 class Kill(Verdict):
     """The process dies before it happens."""
+
+
+class CutPower(Verdict):
+    """The process dies before it happens, and with it what was written and not synced since ``arm``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Warden:
         self._count = _Count()
         self._turn = threading.Lock()
         self._sockets: dict[str, bool] = {}
+        self._unsynced: Unsynced | None = None
+        self._power_is_cut = False
         self._calls = this_machine().numbers
         self.struck = threading.Event()
         """Set when a rule did something other than let a call pass."""
@@ -125,10 +132,17 @@ class Warden:
         with self._turn:
             return tuple(self._count.calls)
 
-    def arm(self, rule: Rule, acts: frozenset[Act]) -> None:
-        """Count the calls of these kinds from now on, and ask the rule about each."""
+    def arm(self, rule: Rule, acts: frozenset[Act], *, follow_syncs: bool = False) -> None:
+        """Count the calls of these kinds from now on, and ask the rule about each.
+
+        Args:
+            rule: Decides about each.
+            acts: The kinds.
+            follow_syncs: Remember what is not synced, for a ``CutPower``.
+        """
         with self._turn:
             self._count = _Count(rule=rule, acts=acts)
+            self._unsynced = Unsynced() if follow_syncs else None
             self.struck.clear()
 
     def disarm(self) -> None:
@@ -149,6 +163,8 @@ class Warden:
         """
         code = self.process.wait(seconds)
         self._thread.join()
+        if self._power_is_cut and self._unsynced is not None:
+            self._unsynced.lose()
         return code
 
     def stop(self, seconds: float = 10.0) -> None:
@@ -181,7 +197,8 @@ class Warden:
 
     def _answer(self, notice: Notice) -> None:
         match self._judge(notice):
-            case Kill():
+            case Kill() | CutPower() as verdict:
+                self._power_is_cut = isinstance(verdict, CutPower)
                 self.process.kill()  # The call waits until the kill has arrived: it never happens.
             case Fail(errno=number):
                 seccomp.fail(self._listener, notice, number)
@@ -211,6 +228,8 @@ class Warden:
             call = Call(len(count.calls) + 1, system_call.name, system_call.act, where)
             count.calls.append(call)
             verdict = count.rule(call)
+            if self._unsynced is not None and isinstance(verdict, Pass):
+                _follow(self._unsynced, notice, system_call)
         if not isinstance(verdict, Pass):
             self.struck.set()
         return verdict
@@ -243,6 +262,15 @@ class Warden:
             return False
         finally:
             os.close(pidfd)
+
+
+def _follow(unsynced: Unsynced, notice: Notice, call: SystemCall) -> None:
+    """Remember what a call that happens makes safe, or leaves unsafe."""
+    if call.act is Act.SYNC and (call.descriptor is None or call.name == "syncfs"):
+        unsynced.all_synced()
+    elif call.descriptor is not None and call.act in (Act.SYNC, Act.WRITE, Act.RESIZE):
+        path = f"/proc/{notice.pid}/fd/{notice.arguments[call.descriptor]}"
+        (unsynced.synced if call.act is Act.SYNC else unsynced.written)(path)
 
 
 def _text_at(notice: Notice, argument: int) -> str:
