@@ -18,7 +18,7 @@ from typing import Final
 from typing_extensions import override
 
 from p2p_handoff.adapters.base import Adapter, OpenPart, Purpose, Snapshot, Staging, Want
-from p2p_handoff.adapters.conversation_area import Aim, StagingArea, staging_path
+from p2p_handoff.adapters.conversation_area import Aim, StagingArea, finish_removal, staging_path
 from p2p_handoff.adapters.conversation_follow import Follower
 from p2p_handoff.adapters.conversation_keep import ConversationShelf
 from p2p_handoff.adapters.conversation_log import replay
@@ -185,7 +185,7 @@ class ConversationAdapter(Adapter):
 
     @override
     def recover(self, directory: Path, state: Path) -> Staging:
-        if not directory.is_dir():
+        if not directory.is_dir() or finish_removal(directory):
             raise NotFoundError(f"{directory} is gone: what was staged in it is in place")
         area = StagingArea(directory, ConversationStore(state))
         plan = area.plan()

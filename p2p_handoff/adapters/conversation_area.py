@@ -7,7 +7,9 @@ by descriptor; a plan appears in it with ``seal`` and a journal with ``commit``,
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ from p2p_handoff.session.paths import safe_component
 _PLAN_LABEL: Final = "conversation-plan/1"
 _JOURNAL_LABEL: Final = "conversation-journal/1"
 _PLAN: Final = b"plan"
+_DONE: Final = b"done"
+"""What the plan is called once it was carried out."""
 _JOURNAL: Final = b"journal"
 
 
@@ -204,9 +208,28 @@ class StagingArea:
             raise IntegrityError(f"{os.fsdecode(name)!r} in {self.path} is damaged") from failure
 
     def remove(self) -> None:
-        """Remove the directory and all that is in it."""
+        """Remove the directory and all that is in it; what a crash leaves of it says that its plan was carried out."""
         with beneath.typed_errors(f"remove {self.path}"):
+            with contextlib.suppress(FileNotFoundError):  # Abandoned before it was sealed.
+                os.rename(_PLAN, _DONE, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+            for name in map(os.fsencode, os.listdir(self.descriptor)):  # noqa: PTH208 - a held descriptor, not a path
+                if name != _DONE:
+                    beneath.remove_tree(self.descriptor, name)
             beneath.remove_tree(self.parent, self.name)
+
+
+def finish_removal(directory: Path) -> bool:
+    """Remove what a crash left of a staging directory that was being removed.
+
+    Returns:
+        False when its plan was not carried out; nothing was done then.
+    """
+    is_empty = not any(not path.is_dir() or path.is_symlink() for path in directory.rglob("*"))
+    if not is_empty and not (directory / os.fsdecode(_DONE)).exists():
+        return False
+    with beneath.typed_errors(f"remove {directory}"):
+        shutil.rmtree(directory)
+    return True
 
 
 def _read_aim(row: list[object]) -> Aim:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from p2p_handoff.adapters import beneath
 from p2p_handoff.adapters.base import Adapter, OpenPart, Snapshot
 from p2p_handoff.errors import AmbiguousError, NotFoundError, UsageError
 from p2p_handoff.ids import Entropy, PartId, SessionId, new_session_id
@@ -216,9 +217,14 @@ class Catalog:
         return self._adapters[kind]
 
     def state_dir(self, session: SessionId, part: PartId) -> Path:
-        """The directory of a part's adapter state; made if it is missing."""
+        """The directory of a part's adapter state; made if it is missing.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
         path = self._state_of(session, part)
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with beneath.typed_errors(f"make {path}"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     def bindings(self, session: SessionId) -> tuple[PartBinding, ...]:

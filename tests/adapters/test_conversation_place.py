@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from p2p_handoff.adapters.base import Placement
 from p2p_handoff.adapters.conversation_place import MAX_ROUNDS, Placer
 from p2p_handoff.adapters.conversation_staging import ConversationStaging
-from p2p_handoff.errors import StorageError
+from p2p_handoff.errors import NotFoundError, StorageError
 from tests.adapters.conversation_peers import Device
 
 STEPS = ["stage", "exchange", "inspect", "record", "remove"]
@@ -237,3 +239,47 @@ def test_an_update_keeps_the_mode_that_the_file_has_here(devices: tuple[Device, 
 
 def test_a_new_conversation_is_private(devices: tuple[Device, Device]) -> None:
     assert devices[1].file.stat().st_mode & 0o7777 == 0o600
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_regression_a_crash_while_the_staging_directory_is_removed_leaves_what_can_be_recovered(
+    tmp_path: Path, fresh: bool
+) -> None:
+    """The plan went first, and what was left counted as never sealed: its commit was tried for ever."""
+    for cut in itertools.count(1):
+        source, target = Device(tmp_path / f"source-{cut}"), Device(tmp_path / f"target-{cut}")
+        source.write(b"one\ntwo\n")
+        if not fresh:
+            target.take(source, "t0")
+            source.append(b"three\n")
+        with cut_after_removals(cut) as removed, contextlib.suppress(PowerCutError):
+            _place(target, source, lambda _: None)
+        if len(removed) < cut:
+            break
+        target.restart()
+        for name in target.leftovers():
+            with contextlib.suppress(NotFoundError):
+                target.adapter.recover(target.home / name, target.state).commit()
+        assert target.leftovers() == []
+        assert target.read() == source.read()
+    assert cut > 3
+
+
+@contextlib.contextmanager
+def cut_after_removals(count: int) -> Iterator[list[str]]:
+    """The power goes before the removal of this number."""
+    removed: list[str] = []
+
+    def counted(real: Callable[..., None]) -> Callable[..., None]:
+        def remove(name: object, *arguments: object, **options: object) -> None:
+            removed.append(str(name))
+            if len(removed) >= count:
+                raise PowerCutError
+            real(name, *arguments, **options)
+
+        return remove
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("unlink", "rmdir"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        yield removed

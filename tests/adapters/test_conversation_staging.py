@@ -170,8 +170,10 @@ def test_sealing_and_placing_too_early_is_a_defect(wanted: tuple[Device, Want]) 
 
 def test_a_directory_that_was_never_sealed_cannot_be_recovered(wanted: tuple[Device, Want]) -> None:
     target, _ = wanted
+    directory = target.home / ".chat.jsonl.handoff-t"
+    (directory / "objects" / "something").write_bytes(b"arrived")
     with pytest.raises(IntegrityError, match="no sealed"):
-        target.adapter.recover(target.home / ".chat.jsonl.handoff-t", target.state)
+        target.adapter.recover(directory, target.state)
 
 
 def test_a_very_long_name_still_gets_a_staging_directory(source: Device, target: Device) -> None:

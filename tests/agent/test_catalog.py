@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff import AmbiguousError, NotFoundError, UsageError
+from p2p_handoff import AmbiguousError, NotFoundError, StorageError, UsageError
 from p2p_handoff.adapters.conversation import ConversationAdapter
 from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.agent.catalog import Catalog, real_place
+from p2p_handoff.ids import PartId
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.store.home import prepare
 from p2p_handoff.store.store import open_store
@@ -106,3 +107,14 @@ def test_a_loop_of_links_is_no_place(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert real_place(tmp_path / "a") is None
+
+
+def test_regression_a_state_directory_that_cannot_be_made_is_a_typed_error(
+    catalog: Catalog, work: Path, tmp_path: Path
+) -> None:
+    record = catalog.start([work], None)
+    state = catalog.state_dir(record.id, PartId("p2"))
+    state.rmdir()
+    state.touch()
+    with pytest.raises(StorageError, match="cannot make"):
+        catalog.state_dir(record.id, PartId("p2"))
