@@ -73,7 +73,8 @@ class Relay:
         capacity: Capacity = Capacity(),
         entropy: Entropy = os.urandom,
     ) -> None:
-        self._hub = Hub(Switchboard(policy, entropy, capacity.rooms))
+        self.hub = Hub(Switchboard(policy, entropy, capacity.rooms))
+        """Who is connected, by whatever way."""
         names = frozenset(host.lower() for host in hosts)
         self._terms = Terms(
             policy,
@@ -102,16 +103,16 @@ class Relay:
 
     def local_port(self, device: DeviceId) -> LocalPort:
         """A client in this process, logged in at once; the caller closes it. Call on the event loop."""
-        return LocalPort(self._hub, device)
+        return LocalPort(self.hub, device)
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(text=render(self._hub, connections=self._by_address.total()))
+        return web.Response(text=render(self.hub, connections=self._by_address.total()))
 
     async def _shut_down(self, _app: web.Application) -> None:
-        self._hub.close()
+        self.hub.close()
 
     def _address(self, request: web.Request) -> str:
         forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
@@ -149,6 +150,6 @@ class Relay:
         socket = web.WebSocketResponse(max_msg_size=MAX_RELAY_MESSAGE, heartbeat=RELAY_HEARTBEAT, compress=False)
         endpoint = self._endpoint(request, address)
         await socket.prepare(request)
-        self._hub.counters["connections"] += 1
-        await Connection(self._hub, self._terms, socket, endpoint).run(Nonce(self._entropy(NONCE_BYTES)))
+        self.hub.counters["connections"] += 1
+        await Connection(self.hub, self._terms, socket, endpoint).run(Nonce(self._entropy(NONCE_BYTES)))
         return socket

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["p2p_handoff.testing.plugin"]
+
 # On a busy machine generating an example, or running one, may take any time: that is no fault of the code under test.
 settings.register_profile("project", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -132,11 +132,12 @@ class Database:
             raise translated from error
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path, made: Callable[[sqlite3.Connection], Database] = Database) -> Database:
     """Open, check and migrate the database of a home; create it where there is none.
 
     Args:
         path: The file; its directory exists and is private.
+        made: What is made of the prepared connection.
 
     Raises:
         StorageError: It cannot be opened, is damaged, or was written by a newer version.
@@ -160,7 +161,7 @@ def open_database(path: Path) -> Database:
     except BaseException:
         connection.close()
         raise
-    return Database(connection)
+    return made(connection)
 
 
 def translate(error: sqlite3.Error) -> HandoffError:

@@ -7,6 +7,7 @@ Synchronous: calls are short, and a change is on the disk when its call returns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,18 +55,19 @@ class Store:
         self.close()
 
 
-def open_store(path: Path, me: DeviceId) -> Store:
+def open_store(path: Path, me: DeviceId, opened: Callable[[Path], Database] = open_database) -> Store:
     """Open the store of a home; create it where there is none.
 
     Args:
         path: The database file; its directory exists and is private.
         me: The device whose home this is.
+        opened: Opens the file.
 
     Raises:
         StorageError: It cannot be opened, is damaged, or was written by a newer version.
         TrustError: It belongs to another device.
     """
-    database = open_database(path)
+    database = opened(path)
     try:
         _claim(database, me)
     except BaseException:

@@ -32,7 +32,7 @@ def conversation_lines(count: int, seed: int = 0) -> list[bytes]:
     Returns:
         Lines with terminator, about 340 bytes each on average: text in several scripts, tool calls, tool output.
     """
-    source = random.Random(seed)  # noqa: S311 - samples, not secrets
+    source = random.Random(seed)
     lines, parent = [], None
     for number in range(count):
         identifier = f"{source.getrandbits(128):032x}"
