@@ -46,26 +46,38 @@ class SimulatedEngine(Engine):
         host: The device's name.
         process: Where what arrives is dealt with.
         source: Seeded randomness for names and certificates.
+        ice_deadline: Seconds that ``wait_open`` waits at most.
     """
 
     name = "memory"
 
-    def __init__(self, exchange: Exchange, host: str, process: Process, source: random.Random) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        host: str,
+        process: Process,
+        source: random.Random,
+        *,
+        ice_deadline: float = ICE_DEADLINE,
+    ) -> None:
         self._exchange = exchange
         self._host = host
         self._process = process
         self._source = source
+        self._ice_deadline = ice_deadline
 
     @override
     def connection(self, ice_servers: Sequence[IceServer] = ()) -> SimulatedConnection:
-        return SimulatedConnection(self._exchange, self._host, self._process, self._source)
+        return SimulatedConnection(self._exchange, self._host, self._process, self._source, self._ice_deadline)
 
 
 class SimulatedConnection(LiveConnection):
     """One end."""
 
-    def __init__(self, exchange: Exchange, host: str, process: Process, source: random.Random) -> None:
-        super().__init__(ice_deadline=ICE_DEADLINE, accepts=MAX_FRAME)
+    def __init__(
+        self, exchange: Exchange, host: str, process: Process, source: random.Random, ice_deadline: float
+    ) -> None:
+        super().__init__(ice_deadline=ice_deadline, accepts=MAX_FRAME)
         self.host = host
         self.process = process
         self._exchange = exchange

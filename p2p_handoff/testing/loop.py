@@ -95,16 +95,17 @@ class Process:
         self._parked.clear()
         self.ended.set_result(None)
         # Not from within one of its own steps: a coroutine that runs cannot be closed.
-        self._loop.call_soon(self._bury, context=contextvars.Context())
+        doomed = [task for task in self.tasks if not task.done()]
+        self._loop.call_soon(self._bury, doomed, context=contextvars.Context())
 
     def park(self, handle: asyncio.Handle) -> None:
         """Keep a callback for ``resume``."""
         self._parked.append(handle)
 
-    def _bury(self) -> None:
+    def _bury(self, doomed: list[asyncio.Task[Any]]) -> None:
         for give_back in self.at_end:
             give_back()
-        for task in [task for task in self.tasks if not task.done()]:
+        for task in doomed:
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it was killed on purpose
             coroutine = task.get_coro()
             if coroutine is not None:
@@ -167,7 +168,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = 0.0
         self._steps = 0
-        self._clock_resolution = 1e-9
+        # Coarser than the spacing of floats after thirty years, finer than anything that is measured.
+        self._clock_resolution = 1e-6
         self._selector = self
         self._generators: dict[int, Process | None] = {}
         """Whose an unfinished generator is, by its id: weak references are gone before it is finalized."""

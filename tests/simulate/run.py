@@ -362,7 +362,7 @@ class Story:
         owner = self._witness.primary()
         self._write(owner)
         other = self._other(owner)
-        while other.id not in {peer.device for peer in owner.agent.discover() if peer.online}:
+        while other.id not in {peer.device for peer in owner.agent.discover() if peer.online}:  # noqa: ASYNC110
             await asyncio.sleep(10.0)
         await asyncio.sleep(1.0)
         report = await self._until_done(owner, other)
@@ -377,9 +377,8 @@ class Story:
             handing.add_done_callback(lambda _: None)
             while not handing.done():
                 await asyncio.sleep(0.2)
-                for request in other.agent.pending():
-                    token = request.token
-                    other.call(lambda agent, token=token: agent.accept(token))
+                if other.agent.pending():
+                    other.call(lambda agent: agent.accept(agent.pending()[0].token))
             try:
                 outcome = handing.result().outcome
             except HandoffError as error:
