@@ -132,12 +132,13 @@ class Simulation:
 
     # --- messages -----------------------------------------------------------------------------------
 
-    def on_message(self, hook: Callable[[Device, Message], None]) -> None:
-        """Call ``hook(receiver, message)`` before a handoff message is dealt with.
+    def on_message(self, hook: Callable[[Device, Message], None]) -> Callable[[], None]:
+        """Call ``hook(receiver, message)`` before a handoff message is dealt with; returns what ends that.
 
         What it does there happens at exactly that moment: crash the receiver and the message is lost.
         """
         self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook) if hook in self._hooks else None
 
     def message_received(self, device: Device, message: Message) -> None:
         """Called by devices."""
