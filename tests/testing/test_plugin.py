@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from p2p_handoff.testing.device import Device
 
 _TESTS = """
 import asyncio
@@ -32,11 +37,21 @@ async def test_that_fails(two_devices):
     await asyncio.sleep(1)
     assert False
 """
+ROOT = Path(__file__).resolve().parents[2]
 _OPTIONS = {
     "alone": ["-p", "no:asyncio", "-p", "no:pytest_asyncio"],
     "beside pytest-asyncio in strict mode": ["-p", "pytest_asyncio", "-o", "asyncio_mode=strict"],
     "beside pytest-asyncio in auto mode": ["-p", "pytest_asyncio", "-o", "asyncio_mode=auto"],
 }
+
+
+async def test_the_example_in_the_document_is_a_test_that_passes(two_devices: Sequence[Device]) -> None:
+    [example, *_] = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    names: dict[str, Any] = {}
+    exec(example, names)
+    await names["test_the_target_crashes_when_it_is_granted_the_session"](two_devices)
 
 
 @pytest.mark.slow

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seeded runs of whole agents, many of them. Run by ``scripts/simulate``; exit code 1 when a promise was broken.
+
+A run is a function of its seed alone: a seed that fails is printed with the command that replays it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.simulate.run import Result, run
+
+CI_SECONDS: Final = 45.0
+"""Wall-clock seconds after which ``--ci`` begins no further runs."""
+_CHUNK: Final = 10
+_SHARED_MEMORY: Final = Path("/dev/shm")
+
+
+@dataclass(slots=True)
+class Total:
+    """All runs together."""
+
+    runs: int = 0
+    handoffs: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    longest: float = 0.0
+    failed: list[Result] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Count one run."""
+        self.runs += 1
+        self.handoffs += result.handoffs
+        self.outcomes += result.outcomes
+        self.faults += result.faults
+        self.longest = max(self.longest, result.resolved_after)
+        if result.failure:
+            self.failed.append(result)
+
+
+def main() -> int:
+    """Run the seeds."""
+    options = _options()
+    if options.replay is not None:
+        return _replay(options.replay)
+    began = time.monotonic()
+    total = Total()
+    until = began + CI_SECONDS if options.ci else float("inf")
+    for result in _results(options.seed, options.runs, options.jobs, until):
+        total.add(result)
+        if result.failure:
+            print(f"seed {result.seed}: {result.failure}", flush=True)
+            print(f"  replay it: ./scripts/simulate --replay {result.seed}", flush=True)
+        if total.runs % 500 == 0:
+            print(f"{total.runs} runs, {total.handoffs} handoffs, {len(total.failed)} failed", flush=True)
+    _report(total, time.monotonic() - began, options.seed)
+    return 1 if total.failed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="simulate", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000, help="how many seeds (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once (one per CPU)")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and print its trace")
+    parser.add_argument("--ci", action="store_true", help=f"as many of the runs as begin within {CI_SECONDS:g} seconds")
+    return parser.parse_args()
+
+
+def _results(first: int, runs: int, jobs: int, until: float) -> Iterator[Result]:
+    chunks = [range(seed, min(seed + _CHUNK, first + runs)) for seed in range(first, first + runs, _CHUNK)]
+    with ProcessPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(_chunk, chunk, until) for chunk in chunks]
+        for done in waiting:
+            yield from done.result()
+
+
+def _chunk(seeds: range, until: float) -> list[Result]:
+    logging.disable(logging.CRITICAL)
+    # The clock of all processes of one machine is the same (CLOCK_MONOTONIC).
+    return [_one(seed) for seed in seeds if time.monotonic() < until]
+
+
+def _one(seed: int) -> Result:
+    place = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+    root = Path(tempfile.mkdtemp(prefix="handoff-simulate-", dir=place))
+    try:
+        result = run(seed, root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    if not result.failure:
+        result.trace = ""
+    return result
+
+
+def _replay(seed: int) -> int:
+    logging.disable(logging.CRITICAL)
+    result = _one_with_trace(seed)
+    print(result.trace)
+    print(f"seed {seed}: {result.failure or 'every promise held'} (trace {result.digest})")
+    return 1 if result.failure else 0
+
+
+def _one_with_trace(seed: int) -> Result:
+    root = Path(tempfile.mkdtemp(prefix="handoff-simulate-"))
+    try:
+        return run(seed, root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _report(total: Total, seconds: float, first: int) -> None:
+    rate = total.handoffs / seconds if seconds else 0.0
+    print(f"{total.runs} runs (seeds {first} to {first + total.runs - 1}), {total.handoffs} handoffs")
+    print(f"  asked for: {_counts(total.outcomes)}")
+    print(f"  faults:    {_counts(total.faults)}")
+    print(f"  longest way back from the last fault: {total.longest:.1f} simulated seconds")
+    print(f"  {seconds:.0f} s, {rate:.1f} handoffs/s, {len(total.failed)} broken promises")
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counter.most_common())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
