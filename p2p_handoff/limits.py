@@ -16,6 +16,8 @@ MAX_NATIVE_FRAME: Final = 256 * KIB
 """Largest message between two native engines: libwebrtc refuses more than 262,144 bytes."""
 MAX_CONTROL_MESSAGE: Final = 8 * MIB
 """Largest control message after reassembly: an offer's manifest and a batch of wants fit many times over."""
+MAX_OWNERS: Final = 512
+"""Sessions that one message of ownership news lists: 80 KiB; who has more sends several."""
 MAX_CBOR_DEPTH: Final = 16
 """Nesting that a peer may send: our deepest message has six levels."""
 MAX_ENVELOPE: Final = 64 * KIB

@@ -13,18 +13,19 @@ from collections.abc import Set as AbstractSet
 
 from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.push_refusals import About, refusal
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
-from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError, UsageError
+from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, TxnId
 from p2p_handoff.protocol import admission, wishes
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.messages import Mode, RejectReason
-from p2p_handoff.protocol.wishes import Push, PushFacts
+from p2p_handoff.protocol.wishes import PushFacts
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.manifest import Manifest, Part
-from p2p_handoff.store.records import SessionRecord
+from p2p_handoff.session.ownership import is_lost
 
 
 class Admission:
@@ -59,35 +60,20 @@ class Admission:
         record = self._services.store.sessions.get(plan.session)
         if record is None:
             return NotFoundError(f"no session {plan.session[:8]} is on this device")
-        store = self._services.store
+        services, store = self._services, self._services.store
         placing = any(commit.session == plan.session for commit in store.incoming.pending_commits())
         placing = placing or store.generations.change_of(plan.session) is not None
-        facts = PushFacts(record.ownership.role, plan.mode, in_place=not placing, under_way=under_way)
-        return self._push_refused(wishes.judge_push(facts), record)
-
-    def _push_refused(self, push: Push, record: SessionRecord) -> HandoffError | None:
-        match push:
-            case Push.BEGIN:
-                return None
-            case Push.NOT_PRIMARY:
-                owner = self._services.peer_name(record.ownership.primary)
-                return RejectedError(
-                    f"{owner} is the primary of {record.title!r}, not this device",
-                    reason=RejectReason.NOT_PRIMARY.value,
-                    advice=f"take it first: handoff take {record.id[:8]}",
-                )
-            case Push.NOT_IN_PLACE:
-                return RejectedError(
-                    f"{record.title!r} is still being put in place on this device",
-                    reason=RejectReason.BUSY.value,
-                    advice="try again in a moment",
-                )
-            case Push.UNDER_WAY:
-                return RejectedError(
-                    f"another handoff of {record.title!r} is under way",
-                    reason=RejectReason.BUSY.value,
-                    advice="'handoff recover' shows it",
-                )
+        facts = PushFacts(
+            record.ownership.role,
+            plan.mode,
+            in_place=not placing,
+            under_way=under_way,
+            lost=is_lost(record.ownership, me=services.identity.device),
+            old_here=store.counter.rolled_back,
+            old_there=services.is_old(plan.target),
+        )
+        about = About(record, services.peer_name(record.ownership.primary), services.peer_name(plan.target))
+        return refusal(wishes.judge_push(facts), about)
 
     def is_own(self, peer: DeviceId) -> bool:
         """Whether a device is the owner's own: only such may list and take sessions."""
@@ -111,6 +97,8 @@ class Admission:
             in_use=init.txn in self._incoming,
             decided=store.incoming.decision(init.txn) is not None,
             refusals=store.incoming.refusals(peer),
+            old_here=store.counter.rolled_back,
+            old_there=self._services.is_old(peer),
             held=None if record is None else store.ownership.held(record),
         )
         admitted = admission.judge_init(init, standing)

@@ -85,7 +85,7 @@ def _key_of(services: Services, peer: DeviceId) -> bytes:
 def _say_stored(services: Services, wire: Wire, grant: Grant) -> None:
     decision = services.store.incoming.decision(grant.txn)
     assert decision is not None
-    wire.send(aftermath.decision_message(decision))
+    wire.send(aftermath.decision_message(decision, services.store.counter.value))
     _tell_resumed(services, wire, grant.txn, grant.session)
 
 
@@ -95,7 +95,7 @@ def _store_refusal(services: Services, wire: Wire, grant: Grant) -> None:
 
 
 def _refuse(services: Services, wire: Wire, grant: Grant) -> None:
-    wire.send(msg.Refused(grant.txn, encode_signed(_refusal(services, grant))))
+    wire.send(msg.Refused(grant.txn, encode_signed(_refusal(services, grant)), services.store.counter.value))
 
 
 def _refusal(services: Services, grant: Grant) -> SignedStatement:

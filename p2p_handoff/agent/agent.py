@@ -27,6 +27,7 @@ from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
+from p2p_handoff.agent.push_refusals import About, lost
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.undoing import Undone
@@ -39,6 +40,7 @@ from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
+from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.session.paths import printable
 from p2p_handoff.store import home as homes
 from p2p_handoff.store.generations import Generation
@@ -341,7 +343,9 @@ class Agent:
         with contextlib.suppress(NotFoundError):
             record = self.catalog.find(text)
             own = record.ownership
-            if own.primary == self.device:
+            if is_lost(own, me=self.device) and peer is None:
+                raise lost(About(record, self.name, self.name))
+            if own.primary == self.device and own.role is not Role.SECONDARY:
                 raise UsageError(f"this device is the primary of {record.title!r} already")
             return (self.peer_book.linked(peer).device if peer else own.primary), record.id
         candidates = [self.peer_book.linked(peer)] if peer else self._own_devices_in_reach()

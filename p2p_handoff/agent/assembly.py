@@ -16,7 +16,8 @@ from p2p_handoff.adapters.conversation import ConversationAdapter
 from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.config import Settings
-from p2p_handoff.agent.contacts import Contacts, hang_up_idle, hello
+from p2p_handoff.agent.confirming import Confirmation
+from p2p_handoff.agent.contacts import Contacts, Hearers, hang_up_idle, hello
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer, Dialling
 from p2p_handoff.agent.events import Events
@@ -25,6 +26,8 @@ from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.keeping import Keeper, Shelves
 from p2p_handoff.agent.linking import LinkDesk
 from p2p_handoff.agent.links import Links
+from p2p_handoff.agent.news import NewsDesk, Reach
+from p2p_handoff.agent.old_copies import OldCopies
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.relays import Relays
@@ -96,11 +99,22 @@ class Assembly:
         self.peer_book = PeerBook(
             self.store, self.surroundings.sightings, lambda device: self.dialer.wire(device) is not None
         )
+        self.old_copies = OldCopies(self.store, given.events, self.peer_book.name, given.outside.clock)
+        stack.push_async_callback(self.old_copies.close)
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
         self.undoing = Undoing(services, self.handoffs.is_busy)
         stack.push_async_callback(self.handoffs.close)
-        self._contacts = Contacts(self.store, given.events, self.peer_book, self.handoffs, given.outside.clock)
+        self.confirmation = Confirmation(self.store, given.events, self.dialer.connect, given.outside.entropy)
+        stack.push_async_callback(self.confirmation.close)
+        handoffs, heard = self.handoffs, self.confirmation.heard
+        self.news = NewsDesk(services, Reach(self.dialer.wires, handoffs.outgoing_of, handoffs.ask_again, heard))
+        stack.push_async_callback(self.news.close)
+        self.contacts = Contacts(
+            self.store,
+            given.events,
+            Hearers(self.peer_book, self.handoffs, self.news, self.old_copies, self.confirmation),
+        )
         self.relays = Relays(
             self.identity,
             given.outside.network,
@@ -120,6 +134,7 @@ class Assembly:
         self.handoffs.recover()
         stack.push_async_callback(self.undoing.close)
         self.undoing.start()
+        self.confirmation.look()
         follower = Follower(self.store, self.catalog, self.contributions, given.events)
         stack.push_async_callback(follower.close)
         stack.push_async_callback(self.contributions.close)
@@ -158,7 +173,7 @@ class Assembly:
         return self.peer_book.name(device)
 
     def _opened(self, wire: Wire) -> None:
-        self._contacts.opened(wire)
+        self.contacts.opened(wire)
 
     def _services(self) -> Services:
         given = self._given
@@ -173,6 +188,7 @@ class Assembly:
             entropy=given.outside.entropy,
             connect=self.dialer.connect,
             peer_name=self.peer_book.name,
+            is_old=self.old_copies.is_old,
             sighted=self.surroundings.sighted,
             clock=given.outside.clock,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said and noted when a wire opens, and when an idle one is hung up. Layer: agent.
+"""What is said and noted when a wire opens, who hears what arrives, and when an idle one is hung up. Layer: agent.
 
 Specification: docs/specs/handoff-v2.md §2 (Hello).
 """
@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 
+from p2p_handoff.agent.confirming import Confirmation
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.news import NEWS_MESSAGES, NewsDesk
+from p2p_handoff.agent.old_copies import OldCopies
 from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.limits import IDLE_CONNECTION
-from p2p_handoff.protocol.messages import Hello
-from p2p_handoff.store.links import Freshness
+from p2p_handoff.protocol.messages import Accepted, Grant, Hello, Message, News, Refused
+from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -46,26 +49,34 @@ def hello(store: Store, name: str, versions: tuple[int, ...], peer: DeviceId) ->
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who gets what arrives."""
+
+    peer_book: PeerBook
+    handoffs: Handoffs
+    news: NewsDesk
+    old_copies: OldCopies
+    confirmation: Confirmation
+
+
 class Contacts:
-    """Welcomes every wire of one agent.
+    """Welcomes every wire of one agent, and passes on what arrives on it.
 
     Args:
-        handoffs: Listens to every wire.
-        clock: Unix seconds.
+        store: Knows what peers saw of this home.
+        events: Told of devices ``connected``.
+        hearers: Who gets what.
     """
 
-    def __init__(
-        self, store: Store, events: Events, peer_book: PeerBook, handoffs: Handoffs, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: Store, events: Events, hearers: Hearers) -> None:
         self._store = store
         self._events = events
-        self._peer_book = peer_book
-        self._handoffs = handoffs
-        self._clock = clock
+        self._to = hearers
 
     def opened(self, wire: Wire) -> None:
         """A wire's handshake is complete."""
-        name = self._peer_book.name(wire.peer)
+        name = self._to.peer_book.name(wire.peer)
         if wire.hello is not None:
             try:
                 self._note_counters(wire.peer, wire.hello)
@@ -73,14 +84,33 @@ class Contacts:
                 # Ownership is guarded where it is stored; a wire without a listener would be worse than a lost note.
                 log.error("the contact with %s could not be noted: %s", name, error)
         self._events.emit("connected", device=wire.peer, name=name, engine=wire.engine_name)
-        wire.listen(self._handoffs)
+        self._to.news.opened(wire)
+        wire.listen(self)
+
+    def message_received(self, wire: Wire, message: Message) -> None:
+        """One message: of the news, or of a handoff."""
+        if isinstance(message, NEWS_MESSAGES):
+            self._to.news.received(wire, message)
+        else:
+            self._to.handoffs.message_received(wire, message)
+        if isinstance(message, Grant | Accepted | Refused | News):
+            self._to.old_copies.shown(wire.peer, message.counter)
+
+    def object_received(self, wire: Wire, record: ObjectRecord) -> None:
+        """One object of a handoff."""
+        self._to.handoffs.object_received(wire, record)
+
+    def wire_closed(self, wire: Wire, error: HandoffError) -> None:
+        """A wire is over."""
+        self._to.news.closed(wire)
+        self._to.handoffs.wire_closed(wire, error)
 
     def _note_counters(self, peer: DeviceId, said: Hello) -> None:
-        freshness = self._store.links.seen(peer, at=self._clock(), counter=said.counter)
-        if freshness is Freshness.ROLLED_BACK:
-            log.warning("the home of %s is an old copy", self._peer_book.name(peer))
-        if self._store.counter.witness(said.seen):
-            log.warning("this device's home is an old copy: a peer saw a later state")
+        self._to.old_copies.greeted(peer, said.counter)
+        if self._to.old_copies.is_old(peer):
+            self._to.handoffs.rolled_back(peer)
+        self._store.counter.witness(said.seen)
+        self._to.confirmation.look()
 
 
 async def hang_up_idle(dialer: Dialer, handoffs: Handoffs) -> None:

@@ -79,7 +79,7 @@ class Follower:
         watch.task.add_done_callback(self._ending.discard)
 
     def _session_changed(self, name: str, _fields: object) -> None:
-        if name in ("session-started", "session-stopped", "handoff", "released"):
+        if name in ("session-started", "session-stopped", "handoff", "released", "owner"):
             self.refresh()
 
 

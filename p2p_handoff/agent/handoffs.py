@@ -20,6 +20,7 @@ from p2p_handoff.agent import aftermath
 from p2p_handoff.agent.admission import Admission
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
+from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Answer, Consent, RequestBook
 from p2p_handoff.agent.retry import delays
@@ -30,6 +31,7 @@ from p2p_handoff.errors import (
     NotFoundError,
     RejectedError,
     TimedOutError,
+    TrustError,
     UsageError,
 )
 from p2p_handoff.ids import DeviceId, SessionId, TxnId, new_txn_id
@@ -38,6 +40,7 @@ from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import wishes
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.records import ObjectRecord
+from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.protocol.wishes import TakeFacts
 from p2p_handoff.session.manifest import Manifest, Part
 from p2p_handoff.session.ownership import Role
@@ -107,6 +110,7 @@ class Handoffs:
             UsageError: Handoff is switched off.
             NotFoundError: No such session.
             RejectedError: This device is not the primary, or another handoff of the session is under way.
+            TrustError: This home, or the target's, is an old copy that is not confirmed yet, or has lost the session.
         """
         self._admission.check_switched_on()
         refusal = self._admission.may_push(plan, under_way=self.outgoing_of(plan.session) is not None)
@@ -122,10 +126,14 @@ class Handoffs:
         Raises:
             UsageError: Handoff is switched off.
             RejectedError: The device says no.
+            TrustError: This home is an old copy that is not confirmed yet.
             TimedOutError: It does not answer.
         """
         self._admission.check_switched_on()
+        self._services.store.counter.check()
         wire = await self._services.connect(peer)
+        if self._services.is_old(peer):
+            raise old_there(self._services.peer_name(peer))
         under_way = self._incoming_from(peer, session)
         if under_way is not None:
             return under_way  # The other device was faster: its push is what is asked for.
@@ -286,6 +294,18 @@ class Handoffs:
             if outgoing.plan.target == device and outgoing.undecided:
                 outgoing.cancel("the devices were unlinked")
 
+    def rolled_back(self, device: DeviceId) -> None:
+        """A device's home is an old copy, which may have forgotten what it granted: nothing more is accepted of it."""
+        for incoming in self._incoming.values():
+            if incoming.machine.source == device:
+                incoming.cancel("the data of the device that hands it over is an old copy")
+
+    def ask_again(self, device: DeviceId) -> None:
+        """A device may answer now what it could not answer before."""
+        for outgoing in self._outgoing.values():
+            if outgoing.plan.target == device and outgoing.machine.state is SourceState.FROZEN:
+                outgoing.ask_again()
+
     async def close(self) -> None:
         """Stop all handoffs where they are; what is durable is taken up at the next start."""
         for task in tuple(self._tasks):
@@ -412,6 +432,8 @@ class Handoffs:
             self.push(plan)
         except RejectedError as error:
             wire.send(msg.Reject(take.txn, RejectReason(error.reason), error.what[:500]))
+        except TrustError as error:
+            wire.send(msg.Reject(take.txn, RejectReason.STALE, error.what[:500]))
         except NotFoundError as error:
             wire.send(msg.Reject(take.txn, RejectReason.UNKNOWN_SESSION, error.what))
         except UsageError as error:

@@ -426,9 +426,13 @@ class Incoming:
     async def _send_decision(self, _effect: tgt.SendDecision) -> None:
         decision = self._services.store.incoming.decision(self.txn)
         assert decision is not None
-        self._send(decision_message(decision))
+        self._send(decision_message(decision, self._services.store.counter.value))
 
     async def _commit(self, _effect: tgt.Commit) -> None:
+        record = self._services.store.sessions.get(self.machine.session)
+        if record is not None and self.machine.mode is msg.Mode.MOVE:
+            own = record.ownership
+            self._services.events.emit("owner", session=own.session, primary=own.primary, epoch=own.epoch)
         self._work.start(self._put_in_place, f"commit {self.txn[:6]}", lambda _text: None)
 
     async def _put_in_place(self) -> TargetEvent:

@@ -162,7 +162,7 @@ class MultiClientSyncHandler:
                 self._events.emit("handoffRequest", self._agent.requests.find(fields["token"]))
             case "session-started":
                 self._primaries[fields["session"]] = self._agent.device
-            case "released":
+            case "released" | "owner":
                 self._look_at(fields["session"])
             case "handoff" | "handoff-failed":
                 self._look_at(fields["session"])

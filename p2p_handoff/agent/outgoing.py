@@ -57,7 +57,7 @@ STORE_AGAIN_AFTER = 2.0
 _ASSUMED_RATE = 2_000_000.0
 """Bytes per second assumed for the pause until something was measured: the slow engine's slow end."""
 _PROGRESS_INTERVAL = 0.2
-_DURABLE = (src.StoreFrozen, src.StoreReleased, src.StoreThawed)
+_DURABLE = (src.StoreFrozen, src.StoreReleased, src.StoreThawed, src.StoreLearned)
 """Effects that have happened entirely or not at all."""
 
 
@@ -137,6 +137,15 @@ class Outgoing:
     def cancel(self, text: str) -> None:
         """The user gives up; after a grant only the target can still decide."""
         self._events.put_nowait(src.CancelAsked(text))
+
+    def learned(self, event: src.LearnedAccepted | src.LearnedLater) -> None:
+        """A verified chain from any device says how the frozen session went on."""
+        self._events.put_nowait(event)
+
+    def ask_again(self) -> None:
+        """The target may answer now what it could not answer before."""
+        if self._wire is not None:
+            self._events.put_nowait(src.Connected())
 
     async def run(self) -> Report:
         """Carry the handoff through; returns the final report."""
@@ -390,7 +399,8 @@ class Outgoing:
         outgoing = self._services.store.outgoing.grant(self.plan.txn)
         assert outgoing is not None
         assert outgoing.manifest is not None
-        self._send(msg.Grant(self.plan.txn, self.plan.session, encode_signed(outgoing.signed), outgoing.manifest))
+        statement, counter = encode_signed(outgoing.signed), self._services.store.counter.value
+        self._send(msg.Grant(self.plan.txn, self.plan.session, statement, outgoing.manifest, counter))
 
     async def _send_finish(self, _effect: src.SendFinish) -> None:
         self._send(msg.Finish(self.plan.txn, self._manifest()))
@@ -408,6 +418,18 @@ class Outgoing:
             self._pause = self._loop.time() - self._frozen_at
         signed = decode_signed(effect.statement)
         await asyncio.to_thread(self._services.store.outgoing.release, self.plan.session, signed)
+        self._owner_changed()
+
+    async def _store_learned(self, effect: src.StoreLearned) -> None:
+        chain = chains.decode_chain(effect.chain)
+        await asyncio.to_thread(self._services.store.ownership.learn, self.plan.session, chain)
+        self._owner_changed()
+
+    def _owner_changed(self) -> None:
+        record = self._services.store.sessions.get(self.plan.session)
+        assert record is not None
+        own = record.ownership
+        self._services.events.emit("owner", session=own.session, primary=own.primary, epoch=own.epoch)
 
     async def _store_thawed(self, effect: src.StoreThawed) -> None:
         signed = decode_signed(effect.statement)
@@ -443,6 +465,7 @@ class Outgoing:
         src.SendCancel: _send_cancel,
         src.StoreReleased: _store_released,
         src.StoreThawed: _store_thawed,
+        src.StoreLearned: _store_learned,
         src.ReleaseParts: _release,
         src.ThawParts: _thaw,
         src.Ended: _ended,

@@ -24,6 +24,7 @@ class Services:
         connect: Returns an open wire to a linked device, an existing one where there is one.
         peer_name: Display name of a device.
         keeper: Keeps what handoffs, undos and merges replace.
+        is_old: Whether a peer's home is an old copy: it takes part in no handoff (docs/specs/ownership.md §7).
         sighted: Waits until a device comes into sight, or that many seconds.
         clock: Unix seconds.
     """
@@ -37,5 +38,6 @@ class Services:
     entropy: Entropy
     connect: Callable[[DeviceId], Awaitable[Wire]]
     peer_name: Callable[[DeviceId], str]
+    is_old: Callable[[DeviceId], bool]
     sighted: Callable[[DeviceId, float], Awaitable[None]]
     clock: Callable[[], float]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from p2p_handoff.errors import RejectedError, TrustError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
@@ -19,6 +20,8 @@ from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import Chain, ChainState
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.ownership import Role
+
+_STALE: Final = RejectReason.STALE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Standing:
     """A handoff of this txn was decided here before."""
     refusals: int
     """How many refusals are stored for this source."""
+    old_here: bool
+    """This home is an old copy that is not confirmed yet."""
+    old_there: bool
+    """The peer's home is one."""
     held: Held | None
     """The session, where this device knows it."""
 
@@ -75,6 +82,7 @@ def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
     _check_txn(standing)
     if init.mode is Mode.COPY:
         return None
+    _check_homes(standing)
     chain = chains.decode_chain(init.chain)
     state = chains.verify_chain(chain)
     if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
@@ -99,19 +107,27 @@ def to_abandon(init: msg.Init, others: Iterable[Other]) -> tuple[TxnId, ...]:
     return tuple(other.txn for other in rivals)
 
 
+def _check_homes(standing: Standing) -> None:
+    """Ownership does not pass through a home that may have forgotten what it decided (ownership.md §7)."""
+    if standing.old_here:
+        raise RejectedError("that device's data is an old copy that is not confirmed yet", reason=_STALE)
+    if standing.old_there:
+        raise RejectedError("the data of the device that offers it is an old copy", reason=_STALE)
+
+
 def _check_txn(standing: Standing) -> None:
     if standing.called_off:
         raise RejectedError("the take was given up", reason=RejectReason.CANCELLED.value)
     if standing.in_use:
         raise TrustError("another device began a handoff of this id")
     if standing.decided:
-        raise RejectedError("the handoff was decided already", reason=RejectReason.STALE.value)
+        raise RejectedError("the handoff was decided already", reason=_STALE)
     check_room(standing.refusals)
 
 
 def _check_known(held: Held, init: msg.Init, chain: Chain) -> None:
     if held.ownership.role is not Role.SECONDARY:
-        raise RejectedError("that device is the session's primary itself", reason=RejectReason.STALE.value)
+        raise RejectedError("that device is the session's primary itself", reason=_STALE)
     if init.epoch < held.ownership.epoch:
-        raise RejectedError("that device knows a later owner of the session", reason=RejectReason.STALE.value)
+        raise RejectedError("that device knows a later owner of the session", reason=_STALE)
     chains.check_agrees(held.chain, chain)

@@ -95,10 +95,10 @@ def taken_up(own: Ownership, signed: SignedStatement | None) -> Source:
     )
 
 
-def decision_message(decision: Decision) -> msg.Accepted | msg.Refused:
-    """A stored decision as it is said."""
+def decision_message(decision: Decision, counter: int) -> msg.Accepted | msg.Refused:
+    """A stored decision as it is said; ``counter``: this device's store counter now."""
     kind = msg.Accepted if decision.verdict is Verdict.ACCEPTED else msg.Refused
-    return kind(decision.txn, encode_signed(decision.statement))
+    return kind(decision.txn, encode_signed(decision.statement), counter)
 
 
 def _session(decision: Decision) -> SessionId:

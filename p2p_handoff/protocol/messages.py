@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from p2p_handoff.content.digests import DIGEST_BYTES
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
-from p2p_handoff.limits import MAX_PARTS, MAX_TITLE
+from p2p_handoff.limits import MAX_OWNERS, MAX_PARTS, MAX_TITLE
 from p2p_handoff.security.versions import MAX_VERSIONS
 from p2p_handoff.session.statements import MAX_STATEMENT, NONCE_BYTES, SIGNATURE_BYTES
 
@@ -226,6 +226,8 @@ class Grant:
     session: SessionId
     statement: Statement
     manifest: bytes
+    counter: int
+    """The sender's store counter, as in Hello: the source has frozen since it said that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,8 @@ class Accepted:
 
     txn: TxnId
     statement: Statement
+    counter: int
+    """The sender's store counter, its acceptance counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,8 @@ class Refused:
 
     txn: TxnId
     statement: Statement
+    counter: int
+    """The sender's store counter, its refusal counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +330,50 @@ class SessionList:
     sessions: tuple[SessionSummary, ...]
 
 
+# --- ownership news ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOwner:
+    """How far the sender knows one session's ownership."""
+
+    session: SessionId
+    epoch: int
+    primary: DeviceId
+    """The owner of that epoch."""
+    head: ObjectDigest
+    """Link digest of the chain's last statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the sender knows of sessions that concern the receiver: all of it once, after the Hello; then changes."""
+
+    counter: int
+    """The sender's store counter now."""
+    owners: Annotated[tuple[KnownOwner, ...], Within(0, MAX_OWNERS)]
+    more: bool
+    """True when the list goes on in another message."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskChain:
+    """The receiver's chain of a session is wanted; one is asked for at a time."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class ChainNews:
+    """Answer to ``AskChain``."""
+
+    session: SessionId
+    title: Title
+    """For people, and only where the session is unknown to the receiver."""
+    chain: bytes
+    """The ownership chain, encoded; empty when there is none for the receiver."""
+
+
 Message = (
     Hello
     | Ping
@@ -348,6 +398,9 @@ Message = (
     | Take
     | ListSessions
     | SessionList
+    | News
+    | AskChain
+    | ChainNews
 )
 
 MESSAGES: Final[dict[str, type[Message]]] = {
@@ -374,5 +427,8 @@ MESSAGES: Final[dict[str, type[Message]]] = {
     "take": Take,
     "list-sessions": ListSessions,
     "session-list": SessionList,
+    "news": News,
+    "ask-chain": AskChain,
+    "chain-news": ChainNews,
 }
 """Wire name of every message (docs/specs/handoff-v2.md §3)."""

@@ -5,8 +5,9 @@ Specification: docs/specs/handoff-v2.md §6. ``step(machine, event)`` returns th
 shell carries out in order: a durable write (``Store…``) must have completed before the next effect starts. A pair of
 state and event that the table does not list is an error: the peer's when the event is a message, else ours.
 
-Rules: before FROZEN the source may give up freely. From FROZEN on only the target decides: Accepted releases,
-Refused thaws, never a timeout; cancelling asks the target by Query. A new connection voids a Ready of an older one.
+Rules: before FROZEN the source may give up freely. From FROZEN on only the target decides: Accepted, from the target
+or in anybody's chain, releases; Refused thaws; a timeout does nothing; cancelling asks the target by Query. A new
+connection voids a Ready of an older one.
 """
 
 from __future__ import annotations
@@ -109,6 +110,20 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedAccepted:
+    """A verified chain from any device holds the ACCEPTED of this handoff."""
+
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedLater:
+    """A verified chain from any device went on without this handoff: this home was rolled back."""
+
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeOverdue:
     """The target, the primary by now, does not say that the session is in place."""
 
@@ -191,6 +206,13 @@ class StoreThawed:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreLearned:
+    """Durable: what the chain proves, by which this device is secondary; it has been verified by the shell."""
+
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseParts:
     """Tell the adapters that the target owns the parts now."""
 
@@ -217,6 +239,8 @@ SourceEvent = (
     | CancelAsked
     | Expired
     | ResumeOverdue
+    | LearnedAccepted
+    | LearnedLater
     | Accept
     | Reject
     | Ready
@@ -238,6 +262,7 @@ SourceEffect = (
     | SendCancel
     | StoreReleased
     | StoreThawed
+    | StoreLearned
     | ReleaseParts
     | Ended
     | InDoubt
@@ -327,6 +352,16 @@ def _cancel_frozen(machine: Source, _event: CancelAsked) -> Step:
 
 def _release(machine: Source, event: Accepted) -> Step:
     return machine, (StoreReleased(event.statement), ReleaseParts())
+
+
+def _learned(machine: Source, event: LearnedAccepted) -> Step:
+    return machine, (StoreLearned(event.chain), ReleaseParts())
+
+
+def _superseded(machine: Source, event: LearnedLater) -> Step:
+    text = "the session went on without this handoff: this device's data was an old copy"
+    outcome = Outcome(Result.FAILED, RejectReason.STALE, text)
+    return machine, (StoreLearned(event.chain), ReleaseParts(), Ended(outcome))
 
 
 def _thaw(machine: Source, event: Refused) -> Step:
@@ -429,6 +464,8 @@ SOURCE_RULES: Final[Rules] = {
     (_S.FROZEN, Ready): Rule(_S.FROZEN, _nothing),
     (_S.FROZEN, Accepted): Rule(_S.RELEASED, _release),
     (_S.FROZEN, Refused): Rule(_S.ENDED, _thaw),
+    (_S.FROZEN, LearnedAccepted): Rule(_S.RELEASED, _learned),
+    (_S.FROZEN, LearnedLater): Rule(_S.ENDED, _superseded),
     # The target's Cancel is not durable, and a failure on this side decides nothing: only its stored decision counts.
     (_S.FROZEN, Cancel): Rule(_S.FROZEN, only(SendQuery())),
     (_S.FROZEN, SourceFailed): Rule(_S.FROZEN, _nothing),
@@ -438,7 +475,10 @@ SOURCE_RULES: Final[Rules] = {
     (_S.RELEASED, Disconnected): Rule(_S.ENDED, _done_unseen),
     (_S.RELEASED, ResumeOverdue): Rule(_S.ENDED, _done_overdue),
     (_S.RELEASED, Accepted): Rule(_S.RELEASED, _nothing),
-    **{(_S.RELEASED, late): Rule(_S.RELEASED, _nothing) for late in (CancelAsked, SourceFailed)},
+    **{
+        (_S.RELEASED, late): Rule(_S.RELEASED, _nothing)
+        for late in (CancelAsked, SourceFailed, LearnedAccepted, LearnedLater)
+    },
     (_S.RELEASED, Resumed): Rule(_S.ENDED, _done),
     (_S.ENDED, FinalTaken): Rule(_S.ENDED, only(ThawParts())),
 }

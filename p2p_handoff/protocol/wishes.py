@@ -24,6 +24,12 @@ class Push(Enum):
     """Another device owns the session."""
     NOT_IN_PLACE = "not in place"
     """What this device accepted itself is not in place yet."""
+    OLD_HERE = "old here"
+    """This home is an old copy that is not confirmed yet."""
+    OLD_THERE = "old there"
+    """The other device's home is one."""
+    LOST = "lost"
+    """This device owned the session, and has forgotten what was in it."""
     UNDER_WAY = "under way"
     """Another handoff of the session is under way, or awaits its answer."""
 
@@ -52,6 +58,12 @@ class PushFacts:
     in_place: bool
     under_way: bool
     """A machine of this session runs here as source."""
+    lost: bool
+    """This device is the session's owner and has lost its content (session.ownership.is_lost)."""
+    old_here: bool
+    """This home is an old copy that is not confirmed yet."""
+    old_there: bool
+    """The target's home is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +79,12 @@ class TakeFacts:
 
 def judge_push(facts: PushFacts) -> Push:
     """Whether a session may be handed over now."""
+    moves = facts.mode is Mode.MOVE
     refusals = {
-        Push.NOT_PRIMARY: facts.mode is Mode.MOVE and facts.role is Role.SECONDARY,
+        Push.LOST: moves and facts.lost,
+        Push.NOT_PRIMARY: moves and facts.role is Role.SECONDARY,
+        Push.OLD_HERE: moves and facts.old_here,
+        Push.OLD_THERE: moves and facts.old_there,
         Push.NOT_IN_PLACE: not facts.in_place,
         Push.UNDER_WAY: facts.role is Role.FROZEN or facts.under_way,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from p2p_handoff.errors import LocalProtocolError, TrustError
+from p2p_handoff.errors import LocalProtocolError
 from p2p_handoff.ids import DeviceId, TxnId
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import ownership as rules
@@ -48,6 +48,8 @@ class Learned:
     held: Held
     answer: SignedStatement | None = None
     """The acceptance of the grant that was outstanding here: it is settled."""
+    forgotten: bool = False
+    """The chain holds a grant or an acceptance of this device's that is not known here: its data is an old copy."""
 
 
 # --- how a session begins on a device ---------------------------------------------------------------
@@ -66,23 +68,21 @@ def start(chain: Chain, *, me: DeviceId) -> Held:
     return Held(rules.begin(state.session, me), chain, state)
 
 
-def follow(chain: Chain, *, me: DeviceId) -> Held:
-    """Begin to follow another device's session as secondary.
+def follow(chain: Chain) -> Held:
+    """Begin to follow a session as secondary: another device's, or one that this device owned and has forgotten.
 
     Raises:
-        TrustError: The chain is bad, or says that this device is the primary.
+        TrustError: The chain is bad.
     """
     state = chains.verify_chain(chain)
-    if state.primary == me:
-        raise TrustError("this device is the primary of a session that it does not know: its data is an old copy")
     return Held(Ownership(state.session, Role.SECONDARY, state.epoch, state.primary), chain, state)
 
 
 def fork(original: Held, chain: Chain, *, me: DeviceId) -> tuple[Held, Held]:
-    """The user gives a silent target up: mark the frozen original and go on in a new session.
+    """The user gives the original up, frozen or lost as it is: mark it and go on in a new session.
 
     Args:
-        original: The frozen session.
+        original: The session as it is here.
         chain: The fork's genesis; it names the original as parent.
         me: This device.
 
@@ -91,10 +91,10 @@ def fork(original: Held, chain: Chain, *, me: DeviceId) -> tuple[Held, Held]:
 
     Raises:
         TrustError: The fork's chain does not verify.
-        LocalProtocolError: The original is not frozen or was forked before, or is not the fork's parent.
+        LocalProtocolError: The original is neither frozen nor lost, was forked before, or is not the fork's parent.
     """
     begun = start(chain, me=me)
-    marked = rules.fork(original.ownership)
+    marked = rules.fork(original.ownership, me=me)
     parent = begun.state.parent
     if parent is None or (parent.session, parent.epoch) != (marked.session, marked.epoch):
         raise LocalProtocolError("the fork's genesis does not name its original")
@@ -211,18 +211,26 @@ def learn(held: Held, chain: Chain, *, me: DeviceId) -> Learned:
     """Follow a chain that any device sent; resolves a doubt when it holds the outstanding ACCEPTED.
 
     Raises:
-        TrustError: It is bad, contradicts what is known, or shows that this device forgot that it is primary.
+        TrustError: It is bad, or contradicts what is known.
     """
     chains.check_agrees(held.chain, chain)
     if len(chain) <= len(held.chain):
         return Learned(held)
     state = chains.verify_chain(chain, held.state)
-    after = Held(rules.learn(held.ownership, state, me=me), chain, state)
+    after = Held(rules.learn(held.ownership, state), chain, state)
     frozen = held.ownership.frozen
+    forgotten = _forgotten(held, chain, me)
     if frozen is None or frozen.txn not in state.accepted:
-        return Learned(after)
+        return Learned(after, forgotten=forgotten)
     # Genesis is epoch 1; the acceptance that began epoch e stands at 2 (e - 1).
-    return Learned(after, chain[2 * (state.accepted[frozen.txn] - 1)])
+    return Learned(after, chain[2 * (state.accepted[frozen.txn] - 1)], forgotten)
+
+
+def _forgotten(held: Held, chain: Chain, me: DeviceId) -> bool:
+    frozen = held.ownership.frozen
+    outstanding = None if frozen is None else frozen.txn
+    grants = (read(signed, Grant) for signed in chain[len(held.chain) :: 2])
+    return any(me in (grant.source, grant.target) and grant.txn != outstanding for grant in grants)
 
 
 def _continued(held: Held, chain: Chain) -> ChainState:

@@ -124,16 +124,24 @@ def thaw(own: Ownership, refused: Refused) -> Ownership:
     return replace(own, role=Role.PRIMARY, frozen=None, forked=False)
 
 
-def fork(own: Ownership) -> Ownership:
-    """The user gives the target up: mark the frozen original; the work goes on in a new session.
+def is_lost(own: Ownership, *, me: DeviceId) -> bool:
+    """Whether this device was made primary in an epoch whose content it has forgotten: nobody can act on it here."""
+    return own.role is Role.SECONDARY and own.primary == me
 
-    The original stays frozen, so that a late ACCEPTED still finds no second primary.
+
+def fork(own: Ownership, *, me: DeviceId) -> Ownership:
+    """The user gives the original up, and the work goes on in a new session.
+
+    A frozen original stays frozen and is marked, so that a late ACCEPTED still finds no second primary. One whose
+    content this device has lost stays as it is.
 
     Raises:
-        LocalProtocolError: This device is not frozen, or has forked this grant already.
+        LocalProtocolError: The session is neither frozen nor lost here, or this grant was forked already.
     """
+    if is_lost(own, me=me):
+        return own
     if own.role is not Role.FROZEN or own.forked:
-        raise LocalProtocolError("only a frozen session can be forked, and only once per handoff")
+        raise LocalProtocolError("only a frozen or lost session can be forked, and only once per handoff")
     return replace(own, forked=True)
 
 
@@ -159,20 +167,20 @@ def accept(own: Ownership | None, grant: Grant, *, me: DeviceId, nonce: bytes) -
     return Ownership(grant.session, Role.PRIMARY, grant.epoch + 1, me)
 
 
-def learn(own: Ownership, state: ChainState, *, me: DeviceId) -> Ownership:
+def learn(own: Ownership, state: ChainState) -> Ownership:
     """Follow a verified chain, whoever sent it: news of a later epoch always ends in SECONDARY.
 
     This resolves a doubt (the chain holds the outstanding handoff's ACCEPTED) and corrects a home that was
-    rolled back to before it gave the session away. An older or equal chain changes nothing.
+    rolled back to before it gave the session away. An older or equal chain changes nothing. A chain that made this
+    device itself primary in an epoch that it has forgotten leaves it secondary of that epoch as well: ``is_lost``.
 
     Args:
         own: This device's record.
         state: What the chain proves.
-        me: This device.
 
     Raises:
         LocalProtocolError: The chain is of another session.
-        TrustError: The chain contradicts the record, or proves that this home was rolled back from being primary.
+        TrustError: The chain contradicts the record.
     """
     if state.session != own.session:
         raise LocalProtocolError("the chain is of another session")
@@ -182,12 +190,6 @@ def learn(own: Ownership, state: ChainState, *, me: DeviceId) -> Ownership:
         if state.primary != own.primary:
             raise TrustError(f"two devices were made primary in epoch {own.epoch}")
         return own
-    if state.primary == me:
-        raise TrustError(
-            f"this device once accepted epoch {state.epoch} and has forgotten it",
-            state="its data directory is older than the session",
-            advice="restore the newer data directory, or continue in a fork with handoff recover --force",
-        )
     return Ownership(own.session, Role.SECONDARY, state.epoch, state.primary)
 
 

@@ -41,14 +41,21 @@ class Counter:
             self._database.write("UPDATE home SET floor = max(floor, ?)", (highest_seen,))
         return self.rolled_back
 
+    def forgotten(self) -> None:
+        """Inside a transaction: a chain showed a statement of this device that this home does not know."""
+        self._database.write("UPDATE home SET floor = max(floor, counter + 1)")
+
     def confirm(self) -> None:
         """The peers' chains were learned: go on, above everything that anybody saw."""
         with self._database.transaction():
             self._database.write("UPDATE home SET counter = max(counter, floor) + 1")
 
     def advance(self) -> None:
-        """Add one, inside the transaction of the change that it counts."""
-        self._database.write("UPDATE home SET counter = counter + 1")
+        """Add one, inside the transaction of the change that it counts.
+
+        What a rolled-back home learns does not count towards what it has forgotten: it stays rolled back.
+        """
+        self._database.write("UPDATE home SET counter = counter + 1, floor = floor + (counter < floor)")
 
     def check(self) -> None:
         """Refuse to go on in a home that was rolled back.

@@ -11,7 +11,7 @@ from p2p_handoff.ids import SessionId
 from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain
 from p2p_handoff.session.journal import Held, Learned
-from p2p_handoff.session.ownership import Ownership
+from p2p_handoff.session.ownership import Ownership, is_lost
 from p2p_handoff.store.outgoing import OutgoingHandoffs
 from p2p_handoff.store.ownership_rows import OwnershipRows
 from p2p_handoff.store.records import NewSession, SessionRecord
@@ -59,25 +59,29 @@ class OwnershipStore:
         return held.ownership
 
     def follow(self, new: NewSession) -> Ownership:
-        """Begin to follow another device's session as secondary.
+        """Begin to follow a session as secondary: another device's, or one that this device owned and has forgotten.
 
         Raises:
-            TrustError: Its chain is bad, or says that this device is the primary.
+            TrustError: Its chain is bad.
             LocalProtocolError: The session is here already; ``learn`` is for that.
         """
-        held = journal.follow(new.chain, me=self._rows.me)
+        held = journal.follow(new.chain)
         with self._rows.change():
             self._rows.insert(new, held)
+            if is_lost(held.ownership, me=self._rows.me):
+                self._rows.counter.forgotten()
         return held.ownership
 
     def learn(self, session: SessionId, chain: Chain) -> Ownership:
         """Follow a chain that any device sent; resolves a doubt when it holds the outstanding ACCEPTED.
 
-        Allowed in a rolled-back home: it is how such a home catches up.
+        Allowed in a rolled-back home: it is how such a home catches up. Where the chain says that this device was
+        primary in an epoch that it has forgotten, the session is lost here (``session.ownership.is_lost``).
+        A statement of this device's that is not known here shows a rolled-back home.
 
         Raises:
             NotFoundError: No such session.
-            TrustError: The chain is bad, contradicts what is known, or shows that this home forgot that it is primary.
+            TrustError: The chain is bad, or contradicts what is known.
         """
         with self._rows.database.transaction():
             record = self._rows.existing(session)
@@ -86,6 +90,8 @@ class OwnershipStore:
             if learned.held is not held:
                 self._rows.move(learned.held, self._common(record, learned))
                 self._rows.counter.advance()
+            if learned.forgotten:
+                self._rows.counter.forgotten()
         return learned.held.ownership
 
     def held(self, record: SessionRecord) -> Held:
@@ -95,6 +101,15 @@ class OwnershipStore:
             TrustError: The stored chain is damaged.
         """
         return self._rows.held(record)
+
+    def held_of(self, session: SessionId) -> Held | None:
+        """A session with its chain and what that proves; None for one that is not here."""
+        record = self._rows.sessions.get(session)
+        return None if record is None else self._rows.held(record)
+
+    def all_held(self) -> tuple[Held, ...]:
+        """All sessions with their chains, oldest first."""
+        return tuple(self._rows.held(record) for record in self._rows.sessions.all())
 
     def _common(self, record: SessionRecord, learned: Learned) -> bytes | None:
         """Close the outstanding grant if the chain answered it; returns the last common manifest."""

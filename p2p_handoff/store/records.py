@@ -87,7 +87,8 @@ class NewSession:
     title: str
     created_at: float
     """Unix seconds."""
-    manifest: bytes
+    manifest: bytes | None
+    """None for a session of which nothing but its ownership is known here."""
     chain: Chain
     bindings: tuple[PartBinding, ...]
 

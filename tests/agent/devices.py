@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from p2p_handoff.adapters.watcher import COOKIE_PREFIX
 from p2p_handoff.agent.agent import Agent
@@ -164,6 +164,41 @@ def deaf_to(agent: Agent, *kinds: type[Message], times: int = 1_000_000) -> Call
 
     agent.handoffs.message_received = lossy  # type: ignore[method-assign]  # a fault between the wire and the agent
     return hear
+
+
+def lose(agent: Agent, *kinds: type[Message], sender: Agent) -> None:
+    """Lose all messages of some kinds that one device sends to an agent, whatever wire they come by."""
+    contacts = agent._parts.contacts
+    received = contacts.message_received
+
+    def lossy(wire: Wire, message: Message) -> None:
+        if not (isinstance(message, kinds) and wire.peer == sender.device):
+            received(wire, message)
+
+    contacts.message_received = lossy  # type: ignore[method-assign]  # a fault between the wire and the agent
+
+
+M = TypeVar("M", bound=Message)
+
+
+def heard_by(agent: Agent, kind: type[M]) -> list[M]:
+    """The messages of a kind that reach an agent from now on."""
+    contacts = agent._parts.contacts
+    received = contacts.message_received
+    heard: list[M] = []
+
+    def listening(wire: Wire, message: Message) -> None:
+        if isinstance(message, kind):
+            heard.append(message)
+        received(wire, message)
+
+    contacts.message_received = listening  # type: ignore[method-assign]  # an ear between the wire and the agent
+    return heard
+
+
+async def meet(one: Agent, other: Agent) -> Wire:
+    """Connect two linked agents; returns the wire of the first."""
+    return await one._dialer.connect(other.device)
 
 
 def pull_cable(agent: Agent, peer: Agent) -> None:

@@ -42,7 +42,7 @@ def signed_grant(
 
 
 def grant_message(signed: SignedStatement, *, txn: TxnId = TXN, manifest: bytes = MANIFEST) -> msg.Grant:
-    return msg.Grant(txn, SESSION, encode_signed(signed), manifest)
+    return msg.Grant(txn, SESSION, encode_signed(signed), manifest, 0)
 
 
 def query(signed: SignedStatement, *, txn: TxnId = TXN) -> msg.Query:

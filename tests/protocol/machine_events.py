@@ -27,6 +27,8 @@ SOURCE_EVENTS: tuple[src.SourceEvent, ...] = (
     src.CancelAsked("enough"),
     src.Expired(),
     src.ResumeOverdue(),
+    src.LearnedAccepted(b"chain"),
+    src.LearnedLater(b"chain"),
     *(message for message in EXAMPLES.values() if isinstance(message, src.SOURCE_MESSAGES)),
 )
 TARGET_EVENTS: tuple[tgt.TargetEvent, ...] = (

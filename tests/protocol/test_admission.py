@@ -22,7 +22,16 @@ from tests.session.ownership_world import chain_of, handed, session_id, txn_id
 
 INIT = msg.Init(TXN, SESSION, A.device, B.device, Mode.MOVE, 1, chains.encode_chain(CHAIN), take=False)
 STANDING = Standing(
-    B.device, A.device, enabled=True, called_off=False, in_use=False, decided=False, refusals=0, held=None
+    B.device,
+    A.device,
+    enabled=True,
+    called_off=False,
+    in_use=False,
+    decided=False,
+    refusals=0,
+    old_here=False,
+    old_there=False,
+    held=None,
 )
 
 
@@ -33,8 +42,16 @@ def test_a_new_session_is_admitted_with_its_verified_chain() -> None:
 
 
 def test_a_session_that_this_device_follows_is_admitted() -> None:
-    held = journal.follow(CHAIN, me=B.device)
+    held = journal.follow(CHAIN)
     assert admission.judge_init(INIT, replace(STANDING, held=held)) is not None
+
+
+@pytest.mark.parametrize("standing", [replace(STANDING, old_here=True), replace(STANDING, old_there=True)])
+def test_ownership_does_not_pass_through_an_old_copy_of_a_home(standing: Standing) -> None:
+    with pytest.raises(RejectedError, match="old copy") as caught:
+        admission.judge_init(INIT, standing)
+    assert caught.value.reason == "stale"
+    assert admission.judge_init(replace(INIT, mode=Mode.COPY, chain=b""), standing) is None
 
 
 def test_a_copy_needs_no_chain() -> None:
@@ -49,7 +66,7 @@ def test_a_copy_needs_no_chain() -> None:
         ({"decided": True}, RejectReason.STALE),
         ({"refusals": MAX_REFUSALS}, RejectReason.UNTRUSTED),
         ({"held": journal.start(chain_of(2), me=B.device)}, RejectReason.STALE),
-        ({"held": journal.follow(chain_of(1, 3), me=B.device)}, RejectReason.STALE),
+        ({"held": journal.follow(chain_of(1, 3))}, RejectReason.STALE),
     ],
 )
 def test_what_stands_in_the_way_is_named(change: dict[str, Any], reason: RejectReason) -> None:
@@ -68,7 +85,7 @@ def test_what_stands_in_the_way_is_named(change: dict[str, Any], reason: RejectR
         (replace(INIT, session=session_id(2)), STANDING),
         (replace(INIT, chain=chains.encode_chain(chain_of(1, 3))), STANDING),
         (replace(INIT, chain=b"junk"), STANDING),
-        (INIT, replace(STANDING, held=journal.follow(chain_of(3), me=B.device))),
+        (INIT, replace(STANDING, held=journal.follow(chain_of(3)))),
     ],
 )
 def test_what_does_not_verify_is_refused(init: msg.Init, standing: Standing) -> None:
@@ -77,7 +94,7 @@ def test_what_does_not_verify_is_refused(init: msg.Init, standing: Standing) -> 
 
 
 def test_another_history_of_the_same_epoch_is_refused() -> None:
-    held = journal.follow(chain_of(3, 1), me=B.device)
+    held = journal.follow(chain_of(3, 1))
     init = replace(INIT, chain=chains.encode_chain(handed(chain_of(2), 9, B, A)), epoch=2)
     with pytest.raises(TrustError, match="two histories"):
         admission.judge_init(init, replace(STANDING, held=held))

@@ -79,6 +79,7 @@ def test_only_a_frozen_session_is_taken_up() -> None:
 
 def test_a_decision_is_said_as_it_was_stored() -> None:
     for decision, kind in ((refused(), msg.Refused), (accepted(), msg.Accepted)):
-        message = aftermath.decision_message(decision)
+        message = aftermath.decision_message(decision, 7)
         assert isinstance(message, kind)
+        assert message.counter == 7
         assert decode_signed(message.statement) == decision.statement

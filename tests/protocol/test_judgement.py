@@ -86,8 +86,8 @@ def test_nobody_else_may_ask(message: msg.Query, key: Identity) -> None:
 
 
 def test_the_targets_answers_are_taken() -> None:
-    accepted = msg.Accepted(TXN, encode_signed(chains.accept(B, granted())))
-    refused = msg.Refused(TXN, encode_signed(chains.refuse(B, SESSION, TXN, A.device, RefusalReason.UNKNOWN)))
+    accepted = msg.Accepted(TXN, encode_signed(chains.accept(B, granted())), 0)
+    refused = msg.Refused(TXN, encode_signed(chains.refuse(B, SESSION, TXN, A.device, RefusalReason.UNKNOWN)), 0)
     for message in (accepted, refused):
         judgement.check_answer(message, B.public.identity_key, txn=TXN)
 
@@ -96,8 +96,8 @@ def test_an_answer_of_another_device_kind_or_handoff_is_not_taken() -> None:
     accepted = encode_signed(chains.accept(B, granted()))
     key = B.public.identity_key
     with pytest.raises(TrustError):
-        judgement.check_answer(msg.Accepted(TXN, accepted), C.public.identity_key, txn=TXN)
+        judgement.check_answer(msg.Accepted(TXN, accepted, 0), C.public.identity_key, txn=TXN)
     with pytest.raises(TrustError):
-        judgement.check_answer(msg.Accepted(TXN, accepted), key, txn=txn_id(8))
+        judgement.check_answer(msg.Accepted(TXN, accepted, 0), key, txn=txn_id(8))
     with pytest.raises(RemoteProtocolError):
-        judgement.check_answer(msg.Refused(TXN, accepted), key, txn=TXN)
+        judgement.check_answer(msg.Refused(TXN, accepted, 0), key, txn=TXN)

@@ -31,13 +31,14 @@ def kinds(effects: tuple[src.SourceEffect, ...]) -> list[type]:
 # --- laws over the whole table ----------------------------------------------------------------------
 
 
-def test_only_refused_thaws_and_only_accepted_releases() -> None:
+def test_only_refused_thaws_and_only_accepted_or_a_later_chain_releases() -> None:
     left = {
         (type(event), after.state)
         for machine, event, (after, _) in source_steps()
         if machine.state is S.FROZEN and after.state is not S.FROZEN
     }
-    assert left == {(Refused, S.ENDED), (Accepted, S.RELEASED)}
+    learned = {(src.LearnedAccepted, S.RELEASED), (src.LearnedLater, S.ENDED)}
+    assert left == {(Refused, S.ENDED), (Accepted, S.RELEASED), *learned}
 
 
 def test_a_durable_thaw_or_release_happens_nowhere_else() -> None:
@@ -255,15 +256,33 @@ def test_the_targets_cancel_is_not_durable_so_a_frozen_source_asks() -> None:
 
 @pytest.mark.parametrize(("cancel_asked", "result"), [(True, Result.CANCELLED), (False, Result.FAILED)])
 def test_refused_thaws_durably_first(cancel_asked: bool, result: Result) -> None:
-    _, effects = step(source_in(S.FROZEN, cancel_asked=cancel_asked), Refused(TXN, b"signed"))
+    _, effects = step(source_in(S.FROZEN, cancel_asked=cancel_asked), Refused(TXN, b"signed", 0))
     assert effects[:2] == (src.StoreThawed(b"signed"), src.ThawParts())
     assert isinstance(effects[2], src.Ended)
     assert effects[2].outcome.result is result
 
 
 def test_accepted_releases_durably_first_even_after_a_cancel() -> None:
-    after, effects = step(source_in(S.FROZEN, cancel_asked=True), Accepted(TXN, b"signed"))
+    after, effects = step(source_in(S.FROZEN, cancel_asked=True), Accepted(TXN, b"signed", 0))
     assert (after.state, effects) == (S.RELEASED, (src.StoreReleased(b"signed"), src.ReleaseParts()))
+
+
+def test_anybodys_chain_that_holds_the_acceptance_releases_durably_first() -> None:
+    after, effects = step(source_in(S.FROZEN), src.LearnedAccepted(b"chain"))
+    assert (after.state, effects) == (S.RELEASED, (src.StoreLearned(b"chain"), src.ReleaseParts()))
+
+
+def test_a_chain_that_went_on_without_this_handoff_ends_it_in_secondary() -> None:
+    after, effects = step(source_in(S.FROZEN), src.LearnedLater(b"chain"))
+    assert (after.state, effects[:2]) == (S.ENDED, (src.StoreLearned(b"chain"), src.ReleaseParts()))
+    assert isinstance(effects[2], src.Ended)
+    assert effects[2].outcome.reason is RejectReason.STALE
+
+
+@pytest.mark.parametrize("late", [src.LearnedAccepted(b"chain"), src.LearnedLater(b"chain")])
+@pytest.mark.parametrize("state", [S.RELEASED, S.ENDED])
+def test_a_chain_after_the_answer_changes_nothing(state: S, late: src.SourceEvent) -> None:
+    assert step(source_in(state), late) == (source_in(state), ())
 
 
 def test_resumed_completes_a_released_source() -> None:

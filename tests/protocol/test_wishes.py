@@ -14,7 +14,7 @@ from p2p_handoff.protocol.wishes import Push, PushFacts, Take, TakeFacts, judge_
 from p2p_handoff.session.ownership import Role
 from tests.protocol.grants import SESSION, TXN, B, C
 
-PUSH = PushFacts(Role.PRIMARY, Mode.MOVE, in_place=True, under_way=False)
+PUSH = PushFacts(Role.PRIMARY, Mode.MOVE, in_place=True, under_way=False, lost=False, old_here=False, old_there=False)
 TAKE = TakeFacts(own_device=True, txn_used=False, asker=B.device, current=None)
 OFFERED = Source(TXN, SESSION, B.device)
 
@@ -25,6 +25,10 @@ OFFERED = Source(TXN, SESSION, B.device)
         ({}, Push.BEGIN),
         ({"role": Role.SECONDARY}, Push.NOT_PRIMARY),
         ({"role": Role.SECONDARY, "mode": Mode.COPY}, Push.BEGIN),
+        ({"role": Role.SECONDARY, "lost": True}, Push.LOST),
+        ({"old_here": True}, Push.OLD_HERE),
+        ({"old_there": True}, Push.OLD_THERE),
+        ({"old_here": True, "old_there": True, "mode": Mode.COPY}, Push.BEGIN),
         ({"in_place": False}, Push.NOT_IN_PLACE),
         ({"under_way": True}, Push.UNDER_WAY),
         ({"role": Role.FROZEN}, Push.UNDER_WAY),

@@ -94,14 +94,14 @@ class SourceDevice:
             case src.StoreFrozen():
                 self.frozen = True
             case src.SendGrant(nonce):
-                self.send(msg.Grant(TXN, SESSION, nonce, b""))
+                self.send(msg.Grant(TXN, SESSION, nonce, b"", 0))
             case src.SendFinish():
                 self.send(msg.Finish(TXN, b""))
             case src.SendQuery():
                 self.send(msg.Query(TXN, SESSION, b"g"))
             case src.SendCancel(reason, text):
                 self.send(msg.Cancel(TXN, reason, text))
-            case src.StoreReleased():
+            case src.StoreReleased() | src.StoreLearned():
                 self.frozen, self.released = False, True
             case src.StoreThawed():
                 self.frozen = False
@@ -180,7 +180,7 @@ class TargetDevice:
                 self.refused = True
             case tgt.SendDecision():
                 assert self.accepted or self.refused
-                self.send(msg.Accepted(TXN, b"A") if self.accepted else msg.Refused(TXN, b"R"))
+                self.send(msg.Accepted(TXN, b"A", 0) if self.accepted else msg.Refused(TXN, b"R", 0))
             case tgt.Commit():
                 self.work = ("commit", tgt.Committed())
             case tgt.SendResumed():

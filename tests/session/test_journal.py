@@ -13,7 +13,7 @@ from p2p_handoff.security.identity import Identity
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
 from p2p_handoff.session.journal import Decision, Held
-from p2p_handoff.session.ownership import Role, Verdict
+from p2p_handoff.session.ownership import Role, Verdict, is_lost
 from p2p_handoff.session.statements import Parent, RefusalReason
 from tests.session.ownership_world import NONCE, ROOT, chain_of, device, grant, handed, session_id, txn_id
 
@@ -41,10 +41,12 @@ def test_a_session_starts_with_a_genesis_of_this_device() -> None:
 
 
 def test_following_ends_in_secondary_of_the_chains_primary() -> None:
-    own = journal.follow(chain_of(1, 2), me=C.device).ownership
+    own = journal.follow(chain_of(1, 2)).ownership
     assert (own.role, own.epoch, own.primary) == (Role.SECONDARY, 2, B.device)
-    with pytest.raises(TrustError):
-        journal.follow(chain_of(1, 2), me=B.device)
+
+
+def test_following_what_this_device_owned_and_forgot_ends_in_a_lost_session() -> None:
+    assert is_lost(journal.follow(chain_of(1, 2)).ownership, me=B.device)
 
 
 def test_freezing_and_the_targets_acceptance_make_this_device_secondary() -> None:
@@ -112,7 +114,7 @@ def test_an_acceptance_needs_this_devices_nonce_and_a_chain_that_continues() -> 
         journal.accept(None, None, GENESIS, me=B.device, nonce=NONCE)
     with pytest.raises(TrustError):
         journal.accept(None, None, (*whole[:-1], GENESIS[0]), me=B.device, nonce=NONCE)
-    known = journal.follow(chain_of(1, 3), me=B.device)
+    known = journal.follow(chain_of(1, 3))
     with pytest.raises(RemoteProtocolError, match="stale"):
         journal.accept(known, None, whole, me=B.device, nonce=NONCE)
 
@@ -125,10 +127,18 @@ def test_a_chain_with_the_acceptance_settles_the_outstanding_grant() -> None:
     later = journal.learn(frozen(), longer, me=A.device)
     assert later.answer == ACCEPTED
     assert (later.held.ownership.primary, later.held.ownership.epoch) == (C.device, 3)
+    assert not later.forgotten
+
+
+def test_a_statement_of_ones_own_that_is_not_known_shows_an_old_copy() -> None:
+    assert journal.learn(started(), chain_of(1, 2), me=A.device).forgotten
+    assert journal.learn(frozen(), chain_of(1, 2, 1, 3), me=A.device).forgotten
+    assert journal.learn(journal.follow(chain_of(1)), chain_of(1, 2), me=B.device).forgotten
+    assert not journal.learn(journal.follow(chain_of(1)), chain_of(1, 2), me=C.device).forgotten
 
 
 def test_an_older_chain_teaches_nothing_and_another_history_is_refused() -> None:
-    held = journal.follow(chain_of(1, 2), me=C.device)
+    held = journal.follow(chain_of(1, 2))
     assert journal.learn(held, GENESIS, me=C.device).held is held
     with pytest.raises(TrustError, match="two histories"):
         journal.learn(held, chain_of(1, 3), me=C.device)

@@ -83,7 +83,7 @@ def test_a_refusal_meant_for_another_source_does_not_thaw() -> None:
 
 
 def test_a_forked_session_stays_frozen_until_the_target_answers() -> None:
-    forked = ownership.fork(FROZEN)
+    forked = ownership.fork(FROZEN, me=A)
     assert forked.role is Role.FROZEN
     assert forked.forked
     assert ownership.release(forked, ACCEPTED) == SECONDARY
@@ -93,7 +93,7 @@ def test_a_forked_session_stays_frozen_until_the_target_answers() -> None:
 @pytest.mark.parametrize("own", [PRIMARY, SECONDARY, replace(FROZEN, forked=True)])
 def test_only_a_frozen_session_forks_and_only_once(own: Ownership) -> None:
     with pytest.raises(LocalProtocolError):
-        ownership.fork(own)
+        ownership.fork(own, me=A)
 
 
 @pytest.mark.parametrize("own", [None, Ownership(S, Role.SECONDARY, 1, A)])
@@ -130,27 +130,47 @@ def test_a_grant_is_not_accepted_into_another_session() -> None:
 
 @pytest.mark.parametrize("own", [PRIMARY, FROZEN, Ownership(S, Role.SECONDARY, 1, A)])
 def test_a_later_chain_makes_any_role_secondary(own: Ownership) -> None:
-    assert ownership.learn(own, verify_chain(chain_of(1, 2, 3)), me=A) == Ownership(S, Role.SECONDARY, 3, C)
+    assert ownership.learn(own, verify_chain(chain_of(1, 2, 3))) == Ownership(S, Role.SECONDARY, 3, C)
 
 
 @pytest.mark.parametrize("own", [PRIMARY, FROZEN, Ownership(S, Role.SECONDARY, 9, C)])
 def test_an_older_or_equal_chain_changes_nothing(own: Ownership) -> None:
-    assert ownership.learn(own, verify_chain(chain_of(1)), me=A) == own
+    assert ownership.learn(own, verify_chain(chain_of(1))) == own
 
 
 def test_two_primaries_of_one_epoch_are_found_out() -> None:
     with pytest.raises(TrustError, match="epoch 2"):
-        ownership.learn(Ownership(S, Role.SECONDARY, 2, C), verify_chain(chain_of(1, 2)), me=A)
+        ownership.learn(Ownership(S, Role.SECONDARY, 2, C), verify_chain(chain_of(1, 2)))
 
 
-def test_a_home_that_forgot_that_it_is_primary_is_told_so() -> None:
-    with pytest.raises(TrustError, match="forgotten"):
-        ownership.learn(Ownership(S, Role.SECONDARY, 1, A), verify_chain(chain_of(1, 2)), me=B)
+@pytest.mark.parametrize("own", [Ownership(S, Role.SECONDARY, 1, A), Ownership(S, Role.PRIMARY, 1, B)])
+def test_a_home_that_forgot_that_it_is_primary_has_lost_the_session_and_cannot_act(own: Ownership) -> None:
+    lost = ownership.learn(own, verify_chain(chain_of(1, 2)))
+    assert lost == Ownership(S, Role.SECONDARY, 2, B)
+    assert ownership.is_lost(lost, me=B)
+    assert not ownership.is_lost(lost, me=A)
+    with pytest.raises(LocalProtocolError):
+        ownership.freeze(lost, txn_id(5), C, ROOT)
+
+
+def test_a_lost_session_can_be_forked_and_stays_as_it_is() -> None:
+    lost = Ownership(S, Role.SECONDARY, 2, B)
+    assert ownership.fork(lost, me=B) == lost
+    with pytest.raises(LocalProtocolError):
+        ownership.fork(lost, me=A)
+
+
+def test_a_lost_session_comes_back_with_a_later_grant() -> None:
+    lost = Ownership(S, Role.SECONDARY, 2, B)
+    with pytest.raises(RemoteProtocolError, match="stale"):
+        ownership.accept(lost, GRANT, me=B, nonce=NONCE)
+    later = replace(GRANT, epoch=3)
+    assert ownership.accept(lost, later, me=B, nonce=NONCE) == Ownership(S, Role.PRIMARY, 4, B)
 
 
 def test_a_chain_of_another_session_is_not_learned() -> None:
     with pytest.raises(LocalProtocolError):
-        ownership.learn(replace(PRIMARY, session=session_id(2)), verify_chain(chain_of(1, 2)), me=A)
+        ownership.learn(replace(PRIMARY, session=session_id(2)), verify_chain(chain_of(1, 2)))
 
 
 @dataclass(frozen=True)

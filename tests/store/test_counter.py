@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from p2p_handoff.errors import TrustError
+from p2p_handoff.session import chain as chains
 from p2p_handoff.store.store import Store, open_store
-from tests.session.ownership_world import device
-from tests.store.store_world import A, B, freeze, new_session
+from tests.session.ownership_world import chain_of, device
+from tests.store.store_world import SESSION, A, B, freeze, known_chain, new_session
 
 
 def test_a_new_home_starts_at_zero_and_is_not_rolled_back(store: Store) -> None:
@@ -32,6 +34,48 @@ def test_a_restored_copy_is_held_back_until_confirmed(tmp_path: Path) -> None:
         restored.counter.confirm()
         assert restored.counter.value > seen
         freeze(restored, 1, A, B)
+
+
+def test_what_a_restored_copy_learns_does_not_let_it_in_again(tmp_path: Path) -> None:
+    with open_store(tmp_path / "now", A.device) as store:
+        store.ownership.start(new_session(A))
+    shutil.copy(tmp_path / "now", tmp_path / "backup")
+    with open_store(tmp_path / "now", A.device) as store:
+        signed = freeze(store, 0, A, B)
+        seen = store.counter.value
+    with open_store(tmp_path / "backup", A.device) as restored:
+        restored.counter.witness(seen)
+        restored.ownership.learn(SESSION, (*known_chain(restored), signed, chains.accept(B, signed)))
+        with pytest.raises(TrustError, match="old copy"):
+            restored.counter.check()
+        restored.counter.confirm()
+        restored.counter.check()
+        assert restored.counter.value > seen + 1
+
+
+def test_a_chain_with_a_grant_that_this_home_forgot_shows_that_it_was_rolled_back(store: Store) -> None:
+    store.ownership.start(new_session(A))
+    store.ownership.learn(SESSION, chain_of(1, 2))
+    assert store.counter.rolled_back
+
+
+def test_a_chain_with_an_acceptance_that_this_home_forgot_shows_that_it_was_rolled_back(store: Store) -> None:
+    store.ownership.follow(replace(new_session(B), chain=chain_of(2)))
+    store.ownership.learn(SESSION, chain_of(2, 1, 3))
+    assert store.counter.rolled_back
+
+
+def test_a_session_that_was_lost_altogether_shows_that_this_home_was_rolled_back(store: Store) -> None:
+    store.ownership.follow(replace(new_session(B), chain=chain_of(2, 1)))
+    assert store.counter.rolled_back
+
+
+def test_news_of_others_and_of_the_outstanding_grant_show_nothing_of_the_kind(store: Store) -> None:
+    store.ownership.start(new_session(A))
+    freeze(store, 0, A, B)
+    store.ownership.learn(SESSION, chain_of(1, 2))
+    store.ownership.learn(SESSION, chain_of(1, 2, 3))
+    assert not store.counter.rolled_back
 
 
 def test_a_peer_that_saw_less_is_no_news(store: Store) -> None:

@@ -16,7 +16,7 @@ from typing_extensions import override
 from p2p_handoff.errors import HandoffError, LocalProtocolError, TrustError
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import verify_chain
-from p2p_handoff.session.ownership import Role
+from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.session.signed import SignedStatement
 from p2p_handoff.session.statements import Parent
 from p2p_handoff.store.records import NewSession
@@ -124,9 +124,23 @@ def test_a_second_history_is_not_learned(store: Store) -> None:
         store.ownership.learn(SESSION, chain_of(2, 1, 3))
 
 
-def test_a_chain_that_calls_this_device_primary_is_not_merely_followed(store: Store) -> None:
-    with pytest.raises(TrustError, match="old copy"):
-        store.ownership.follow(replace(new_session(A), chain=chain_of(2, 1)))
+def test_a_session_that_this_device_owned_and_forgot_is_lost_and_stays_so(store: Store) -> None:
+    store.ownership.follow(replace(new_session(A), chain=chain_of(2, 3)))
+    own = store.ownership.learn(SESSION, chain_of(2, 3, 1))
+    assert (own.role, own.primary) == (Role.SECONDARY, A.device)
+    held = store.ownership.held_of(SESSION)
+    assert held is not None
+    assert is_lost(held.ownership, me=A.device)
+    store.counter.confirm()
+    with pytest.raises(LocalProtocolError):
+        freeze(store, 7, A, B)
+
+
+def test_what_is_held_is_listed_with_what_its_chain_proves(store: Store) -> None:
+    store.ownership.start(new_session(A))
+    store.ownership.follow(replace(new_session(B, 2), chain=chains.create(B, session_id(2), ROOT)))
+    assert [held.state.primary for held in store.ownership.all_held()] == [A.device, B.device]
+    assert store.ownership.held_of(session_id(9)) is None
 
 
 def test_the_database_itself_forbids_an_epoch_to_fall(store: Store) -> None:
