@@ -55,6 +55,7 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/relays.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/resume.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/services.py": "tests/agent/test_session_handoff_7.py",
+    "p2p_handoff/agent/reunion.py": "tests/agent/test_forking.py",
     "p2p_handoff/agent/serving.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/surroundings.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/cli/agent_commands.py": "tests/cli/test_commands.py",

@@ -110,10 +110,13 @@ class OpenFolder(OpenPart):
         base = self._remembered(tree_pack.BASE)
         if base is not None and base.root == root:
             return
-        frozen = self._remembered(tree_pack.FROZEN)
+        frozen, parent = self._remembered(tree_pack.FROZEN), self._remembered(tree_pack.PARENT)
         with beneath.typed_errors("remember the common state"):
             if frozen is not None and frozen.root == root:
                 tree_pack.promote(self._state.descriptor)
+                return
+            if parent is not None and parent.root == root:
+                tree_pack.save(self._state.descriptor, tree_pack.BASE, tree_pack.encode(parent), sync=True)
                 return
             picture = self.snapshot()
             if picture.root == root:

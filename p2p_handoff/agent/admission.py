@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 
 from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.outgoing import OutgoingPlan
-from p2p_handoff.agent.push_refusals import About, refusal
+from p2p_handoff.agent.push_refusals import About, forked, refusal
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
@@ -60,6 +60,8 @@ class Admission:
         record = self._services.store.sessions.get(plan.session)
         if record is None:
             return NotFoundError(f"no session {plan.session[:8]} is on this device")
+        if (gone := forked(self._services.store.forks, record)) is not None:
+            return gone
         services, store = self._services, self._services.store
         placing = any(commit.session == plan.session for commit in store.incoming.pending_commits())
         placing = placing or store.generations.change_of(plan.session) is not None

@@ -250,7 +250,7 @@ class Agent:
             if known is None:
                 return await self.start([place])
             record = known
-        if record.stopped:
+        if record.stopped and not self.store.forks.is_over(record.id):
             self.store.sessions.set_stopped(record.id, stopped=False)
         return record
 
@@ -366,6 +366,21 @@ class Agent:
 
     def _own_devices_in_reach(self) -> list[LinkedDevice]:
         return [link for link in self.store.links.all() if link.kind is LinkKind.OWN]
+
+    async def fork(self, session: str | Path | None = None) -> SessionRecord:
+        """Go on without a device that is gone for good: a new session on the same things, with this device as primary.
+
+        The original stays frozen. When its fate becomes known the two come together again by themselves.
+
+        Args:
+            session: Title, id or path; None for the only one.
+
+        Raises:
+            NotFoundError: No such session, or nothing of it is here.
+            UsageError: It is not in doubt, or goes on in a fork already.
+        """
+        record = self.only_session() if session is None else self.catalog.find(str(session))
+        return await self._parts.forking.fork(record)
 
     async def undo(self, session: str | Path | None = None, *, generation: int | None = None) -> Undone:
         """Bring back the state before the last accepted handoff (or undo, or merge) as a new generation.

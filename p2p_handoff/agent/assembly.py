@@ -22,6 +22,7 @@ from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer, Dialling
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower
+from p2p_handoff.agent.forking import Forking
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.keeping import Keeper, Shelves
 from p2p_handoff.agent.linking import LinkDesk
@@ -32,6 +33,7 @@ from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
+from p2p_handoff.agent.reunion import Reunion
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.surroundings import Surroundings
 from p2p_handoff.agent.undoing import Undoing
@@ -104,6 +106,8 @@ class Assembly:
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
         self.undoing = Undoing(services, self.handoffs.is_busy)
+        self.forking = Forking(services)
+        self.reunion = Reunion(services, self.handoffs.is_busy)
         stack.push_async_callback(self.handoffs.close)
         self.confirmation = Confirmation(self.store, given.events, self.dialer.connect, given.outside.entropy)
         stack.push_async_callback(self.confirmation.close)
@@ -135,6 +139,8 @@ class Assembly:
         stack.push_async_callback(self.undoing.close)
         self.undoing.start()
         self.confirmation.look()
+        stack.push_async_callback(self.reunion.close)
+        self.reunion.start()
         follower = Follower(self.store, self.catalog, self.contributions, given.events)
         stack.push_async_callback(follower.close)
         stack.push_async_callback(self.contributions.close)

@@ -154,6 +154,19 @@ class Catalog:
         with self.guard(session):
             return self._picture(record.title, self._store.sessions.bindings(session), known, frozenset(freeze))
 
+    def picture_of(self, title: str, bindings: Sequence[PartBinding], known: Mapping[PartId, Part]) -> Picture:
+        """What a session consists of that begins now.
+
+        Args:
+            title: Its title.
+            bindings: Its parts.
+            known: What is known of those that this device does not hold.
+
+        Raises:
+            ContentGoneError, StorageError: From an adapter, naming the part.
+        """
+        return self._picture(title, bindings, known)
+
     def guard(self, session: SessionId) -> threading.RLock:
         """Held while the parts of a session are worked on: an adapter is called by one thread at a time."""
         with self._turn:

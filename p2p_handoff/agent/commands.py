@@ -17,11 +17,11 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import part_as_json
-from p2p_handoff.agent.telling import generation_as_json
+from p2p_handoff.agent.telling import force_warning, fork_as_json, fork_history, generation_as_json
 from p2p_handoff.agent.verifying import verify_history
 from p2p_handoff.content.digests import digest
 from p2p_handoff.control.request import Handler, Request
-from p2p_handoff.errors import UsageError
+from p2p_handoff.errors import CancelledError, UsageError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.security.link_terms import LinkKind, LinkResult, Purpose
@@ -247,6 +247,7 @@ class Commands:
             "session": record.id,
             "title": record.title,
             "verified": bool(request.args.get("verify")),
+            "forks": fork_history(self._agent.store, record.id, self._named),
             "generations": [generation_as_json(item) for item in self._agent.store.generations.of(record.id)],
             "history": [self._link_line(index, signed) for index, signed in enumerate(chain)],
         }
@@ -260,15 +261,27 @@ class Commands:
         return undone.as_json()
 
     async def recover(self, request: Request) -> Answer:
-        """What is in doubt, and a fresh attempt to resolve it."""
+        """What is in doubt, and a fresh attempt to resolve it; or, with force, to go on without an answer."""
         wish = _optional_text(request.args, "session")
+        if request.args.get("force"):
+            return await self._force(request, self._agent.catalog.find(_text(request.args, "session")))
         records = [self._agent.catalog.find(wish)] if wish else self._agent.sessions()
         frozen = [record for record in records if record.ownership.role is Role.FROZEN]
         deadline = time.monotonic() + _number(request.args, "wait", 5.0)
         while frozen and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
             frozen = [record for record in (self._agent.catalog.find(item.id) for item in frozen) if _is_frozen(record)]
-        return {"in_doubt": [self._doubt(record) for record in frozen], "resolved": not frozen}
+        resolved = all(self._agent.store.forks.open_of(record.id) for record in frozen)
+        return {"in_doubt": [self._doubt(record) for record in frozen], "resolved": resolved}
+
+    async def _force(self, request: Request, record: SessionRecord) -> Answer:
+        """Go on in a fork, once the person knows what that means."""
+        if not request.args.get("confirmed"):
+            answer = await request.ask(force_warning(record, self._named), ["yes", "no"], name="confirm")
+            if answer != "yes":
+                raise CancelledError("nothing was forced", state=f"{record.title!r} is frozen as before")
+        fork = await self._agent.fork(record.id)
+        return {**(await self._session(fork)), "forked": record.id}
 
     async def events(self, request: Request) -> Answer:
         """Everything that happens, until the client goes."""
@@ -324,6 +337,7 @@ class Commands:
             "paths": [str(binding.path) for binding in bindings if binding.path is not None],
             "root": _root_hex(record),
             "parts": _parts(record),
+            "fork": fork_as_json(self._agent.store, record),
             "edited_here": (await self._agent.contributions.of(record)).as_json(),
         }
 

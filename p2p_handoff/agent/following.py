@@ -26,6 +26,8 @@ QUIET_SECONDS = 0.5
 """A change is looked at when nothing more changed for so long …"""
 LONGEST_WAIT = 5.0
 """… or when it is so old."""
+_TELLING = frozenset(("session-started", "session-stopped", "handoff", "released", "owner", "forked", "rejoined"))
+"""Events after which other sessions are to be watched."""
 
 
 class Follower:
@@ -79,7 +81,7 @@ class Follower:
         watch.task.add_done_callback(self._ending.discard)
 
     def _session_changed(self, name: str, _fields: object) -> None:
-        if name in ("session-started", "session-stopped", "handoff", "released", "owner"):
+        if name in _TELLING:
             self.refresh()
 
 

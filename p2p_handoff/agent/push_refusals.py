@@ -10,6 +10,7 @@ from typing import Final
 from p2p_handoff.errors import HandoffError, RejectedError, TrustError
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.wishes import Push
+from p2p_handoff.store.forks import Forks
 from p2p_handoff.store.records import SessionRecord
 
 OLD_HERE: Final = "this device's data is an old copy that is not confirmed yet"
@@ -80,6 +81,16 @@ def lost(about: About) -> HandoffError:
         state="nobody can act on the session",
         advice="restore the newest copy of this device's data, or go on in a fork: handoff recover --force",
     )
+
+
+def forked(forks: Forks, record: SessionRecord) -> HandoffError | None:
+    """A fork that is over has nothing left, and while one is open its original has nothing here."""
+    title, busy = record.title, RejectReason.BUSY.value
+    if forks.is_over(record.id):
+        return RejectedError(f"{title!r} is over: it came together with its original", reason=busy)
+    if forks.open_of(record.id) is not None:
+        return RejectedError(f"{title!r} goes on in a fork", reason=busy, advice="'handoff sessions' shows it")
+    return None
 
 
 _MADE: Final[dict[Push, Callable[[About], HandoffError]]] = {

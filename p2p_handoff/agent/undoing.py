@@ -146,6 +146,8 @@ class Undoing:
                 advice=f"take it first: handoff take {record.id[:8]}",
             )
         store = self._services.store
+        if store.forks.open_of(record.id) is not None:
+            raise RejectedError(f"{title!r} goes on in a fork", reason=RejectReason.BUSY.value, advice="undo there")
         pending = any(commit.session == record.id for commit in store.incoming.pending_commits())
         if pending or self._is_busy(record.id) or store.generations.change_of(record.id) is not None:
             raise RejectedError(

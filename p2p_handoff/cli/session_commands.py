@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import click
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach
 from p2p_handoff.cli.output import print_json, say, shown, size, table, when
-from p2p_handoff.errors import ExitCode
+from p2p_handoff.errors import ExitCode, UsageError
 
 
 @click.command()
@@ -51,6 +52,8 @@ def sessions(home: Path, *, as_json: bool) -> None:
     ]
     table(["TITLE", "ROLE", "EPOCH", "PRIMARY", "ID", "PATHS"], rows)
     for item in result["sessions"]:
+        if item["fork"]["text"]:
+            say(item["fork"]["text"])
         if item["edited_here"]["text"]:
             say(f"{item['title']!r}: {item['edited_here']['text']}")
     if not rows:
@@ -88,6 +91,8 @@ def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
                 click.echo(shown(f"epoch 1: started on {line['primary']}"))
             case "accepted":
                 click.echo(shown(f"epoch {line['epoch']}: {line['primary']} took over"))
+    for fork in result["forks"]:
+        click.echo(shown(f"fork: {fork['text']}, {when(fork['at'])}"))
     for kept in result["generations"]:
         size_of = size(sum(part["bytes"] for part in kept["parts"]))
         about = f"{kept['text']}, {size_of}" if kept["parts"] else kept["text"]
@@ -123,8 +128,13 @@ def undo(home: Path, session: str, generation: int | None, *, as_json: bool) -> 
 @options.common
 @click.argument("session", required=False)
 @click.option("--wait", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Seconds to wait.")
-def recover(home: Path, session: str | None, wait: float, *, as_json: bool) -> None:
+@click.option("--force", is_flag=True, help="Go on without an answer, in a session of its own.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before --force.")
+def recover(home: Path, session: str | None, wait: float, *, force: bool, yes: bool, as_json: bool) -> None:
     """Show handoffs in doubt, and wait for their answer."""
+    if force:
+        _force(home, session, yes=yes, as_json=as_json)
+        return
     result = reach(home).call("recover", {"session": session, "wait": wait})
     if as_json:
         print_json(result)
@@ -134,6 +144,24 @@ def recover(home: Path, session: str | None, wait: float, *, as_json: bool) -> N
         click.echo(shown(item["text"]))
     if not result["resolved"]:
         raise SystemExit(int(ExitCode.IN_DOUBT))
+
+
+def _force(home: Path, session: str | None, *, yes: bool, as_json: bool) -> None:
+    if session is None:
+        raise UsageError("--force needs the session", advice="'handoff recover' lists what is in doubt")
+    ask = ask_yes_no if sys.stdin.isatty() and not as_json else None
+    args = {"session": session, "force": True, "confirmed": yes or as_json}
+    result = reach(home).call("recover", args, on_ask=ask)
+    if as_json:
+        print_json(result)
+    else:
+        places = ", ".join(result["paths"])
+        click.echo(shown(f"The work goes on in {result['title']!r}: {places}"))
+
+
+def ask_yes_no(_name: str, question: object, _choices: list[object]) -> str:
+    """Ask on the terminal; anything but a yes is a no."""
+    return "yes" if click.confirm(shown(str(question)), default=False, err=True) else "no"
 
 
 @click.command()

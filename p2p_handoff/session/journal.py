@@ -17,7 +17,7 @@ from p2p_handoff.session import ownership as rules
 from p2p_handoff.session.chain import Chain, ChainState
 from p2p_handoff.session.ownership import Ownership, Role, Verdict
 from p2p_handoff.session.signed import SignedStatement, read, verify
-from p2p_handoff.session.statements import Accepted, Grant, Refused
+from p2p_handoff.session.statements import Accepted, Grant, Parent, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,16 @@ def fork(original: Held, chain: Chain, *, me: DeviceId) -> tuple[Held, Held]:
     begun = start(chain, me=me)
     marked = rules.fork(original.ownership, me=me)
     parent = begun.state.parent
-    if parent is None or (parent.session, parent.epoch) != (marked.session, marked.epoch):
+    if parent != parent_of(original):
         raise LocalProtocolError("the fork's genesis does not name its original")
     return replace(original, ownership=marked), begun
+
+
+def parent_of(original: Held) -> Parent:
+    """What the genesis of a fork names: the session, its epoch, and the manifest that it was granted with."""
+    own = original.ownership
+    root = original.state.root if own.frozen is None else own.frozen.root
+    return Parent(own.session, own.epoch, root)
 
 
 # --- the source's side ------------------------------------------------------------------------------

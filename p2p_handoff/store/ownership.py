@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a session begins on this device, forks, and follows news. Layer: I/O ring.
+"""How a session begins on this device, and follows news. Layer: I/O ring.
 
 Specification: docs/specs/ownership.md §3-4, 6. Each method is one durable transaction: it has happened when it
-returns and has not when it raises. The rules are in session.journal.
+returns and has not when it raises. Forks are in store.forks. The rules are in session.journal.
 """
 
 from __future__ import annotations
@@ -33,28 +33,6 @@ class OwnershipStore:
         """
         held = journal.start(new.chain, me=self._rows.me)
         with self._rows.change():
-            self._rows.insert(new, held)
-        return held.ownership
-
-    def fork(self, original: SessionId, new: NewSession) -> Ownership:
-        """The user gives a silent target up: mark the frozen original and go on in a new session.
-
-        Paths on this device belong to the fork from here on.
-
-        Args:
-            original: The frozen session.
-            new: The fork; its genesis names the original as parent.
-
-        Raises:
-            NotFoundError: No such original.
-            TrustError: The fork's chain does not verify.
-            LocalProtocolError: The original is not frozen or was forked before, or is not the fork's parent.
-        """
-        with self._rows.change():
-            frozen = self._rows.held(self._rows.existing(original))
-            marked, held = journal.fork(frozen, new.chain, me=self._rows.me)
-            self._rows.set(marked.ownership)
-            self._rows.database.write("UPDATE parts SET path = NULL WHERE session = ?", (original,))
             self._rows.insert(new, held)
         return held.ownership
 

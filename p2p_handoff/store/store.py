@@ -17,6 +17,7 @@ from p2p_handoff.ids import DeviceId
 from p2p_handoff.store.addresses import Addresses
 from p2p_handoff.store.counter import Counter
 from p2p_handoff.store.database import Database, open_database
+from p2p_handoff.store.forks import Forks
 from p2p_handoff.store.generations import Generations
 from p2p_handoff.store.incoming import IncomingHandoffs
 from p2p_handoff.store.links import Links
@@ -40,6 +41,7 @@ class Store:
         self.outgoing = OutgoingHandoffs(rows)
         self.incoming = IncomingHandoffs(rows)
         self.ownership = OwnershipStore(rows, self.outgoing)
+        self.forks = Forks(rows)
         self.generations = Generations(database)
 
     def close(self) -> None:

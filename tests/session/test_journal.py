@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError, LocalProtocolError, RemoteProtocolError, TrustError
-from p2p_handoff.ids import SessionId
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
@@ -151,6 +151,13 @@ def test_a_fork_marks_the_original_and_starts_anew() -> None:
     assert original.ownership.forked
     assert original.ownership.role is Role.FROZEN
     assert (begun.ownership.session, begun.ownership.role) == (child, Role.PRIMARY)
-    stranger = chains.create(A, SessionId(child), ROOT, Parent(session_id(3), 1, ROOT))
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [Parent(session_id(3), 1, ROOT), Parent(session_id(), 2, ROOT), Parent(session_id(), 1, digest(b"other")), None],
+)
+def test_a_fork_names_what_it_left(parent: Parent | None) -> None:
+    stranger = chains.create(A, session_id(2), ROOT, parent)
     with pytest.raises(LocalProtocolError):
         journal.fork(frozen(), stranger, me=A.device)

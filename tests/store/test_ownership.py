@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""store.ownership: starting, forking, following; and random handoffs between three stores against a small model."""
+"""store.ownership: starting, following; and random handoffs between three stores against a small model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import verify_chain
 from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.session.signed import SignedStatement
-from p2p_handoff.session.statements import Parent
-from p2p_handoff.store.records import NewSession
 from p2p_handoff.store.store import Store, open_store
 from tests.session.ownership_world import ROOT, chain_of, device, grant, session_id, txn_id
 from tests.store.store_world import (
@@ -36,11 +34,6 @@ from tests.store.store_world import (
     refusal,
     refuse,
 )
-
-
-def fork_of(epoch: int) -> NewSession:
-    chain = chains.create(A, session_id(2), ROOT, Parent(SESSION, epoch, ROOT))
-    return replace(new_session(A, 2), chain=chain)
 
 
 def role(store: Store) -> Role:
@@ -64,40 +57,6 @@ def test_a_session_starts_once(store: Store) -> None:
 def test_another_devices_genesis_does_not_start_a_session_here(store: Store) -> None:
     with pytest.raises(LocalProtocolError):
         store.ownership.start(new_session(B))
-
-
-def test_a_fork_takes_the_paths_and_leaves_the_original_frozen(store: Store) -> None:
-    store.ownership.start(new_session(A))
-    freeze(store, 0, A, B)
-    assert store.ownership.fork(SESSION, fork_of(1)).role is Role.PRIMARY
-    original = store.sessions.get(SESSION)
-    assert original is not None
-    assert original.ownership.forked
-    assert original.ownership.role is Role.FROZEN
-    assert [part.session for part in store.sessions.at_path(Path("/home/ada/notes"))] == [session_id(2)]
-
-
-def test_a_late_acceptance_finds_a_forked_original_and_makes_it_secondary(store: Store) -> None:
-    store.ownership.start(new_session(A))
-    signed = freeze(store, 0, A, B)
-    store.ownership.fork(SESSION, fork_of(1))
-    store.outgoing.release(SESSION, chains.accept(B, signed))
-    roles = {record.id: record.ownership.role for record in store.sessions.all()}
-    assert roles == {SESSION: Role.SECONDARY, session_id(2): Role.PRIMARY}
-
-
-def test_a_fork_must_name_its_original(store: Store) -> None:
-    store.ownership.start(new_session(A))
-    freeze(store, 0, A, B)
-    for wrong in (fork_of(2), new_session(A, 2)):
-        with pytest.raises(LocalProtocolError, match="original"):
-            store.ownership.fork(SESSION, wrong)
-
-
-def test_only_a_frozen_session_is_forked(store: Store) -> None:
-    store.ownership.start(new_session(A))
-    with pytest.raises(LocalProtocolError):
-        store.ownership.fork(SESSION, fork_of(1))
 
 
 def test_a_third_devices_chain_resolves_a_doubt(store: Store) -> None:
