@@ -542,6 +542,7 @@ class Incoming:
                 pause_ms=round(self._pause * 1000, 1),
                 sent_bytes=0,
                 received_bytes=self._fetcher.progress.received_bytes,
+                received_objects=self._fetcher.progress.objects,
                 engine=self._engine,
                 path=self._path,
                 rounds=self.machine.round,

@@ -565,6 +565,7 @@ class Outgoing:
             pause_ms=round(self._pause * 1000, 1),
             sent_bytes=self._server.served.sent_bytes,
             received_bytes=0,
+            sent_objects=self._server.served.objects,
             engine=self._engine,
             path=self._path,
             rounds=self.machine.round,

@@ -54,6 +54,10 @@ class Report:
     """What ran on resume, or why nothing did."""
     reason: str = ""
     text: str = ""
+    sent_objects: int = 0
+    """Objects sent, each time they were."""
+    received_objects: int = 0
+    """Objects staged, each time they were: more than the session has would mean that a break cost some twice."""
     exit_code: int = 0
     """The command line's exit code for it (docs/specs/errors.md)."""
     error: HandoffError | None = field(default=None, compare=False)

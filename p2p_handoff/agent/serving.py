@@ -113,7 +113,7 @@ class Server:
         for record in batch.records:
             await wire.send_object(record)
             self.served.sent_bytes += record.wire_bytes
-        self.served.objects += len(batch.records)
+            self.served.objects += 1
         self.served.content_bytes += batch.content_bytes
         self.served.remaining = max(0, self.served.remaining - batch.content_bytes)
         if batch.gone:

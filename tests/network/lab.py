@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tests.network.cable import FaultyCable
+
 PREFIX: Final = "handoff-lab"
 MULTICAST: Final = "224.0.0.0/4"
 MDNS_PORT: Final = "5353"
@@ -74,6 +76,8 @@ class Host:
         self.name = name
         self.namespace = namespace
         self.addresses: dict[str, IPv4Address] = {}
+        self.cables: dict[str, FaultyCable] = {}
+        """By interface, where it was plugged in with a bad cable."""
         self._lab = lab
         self._running: list[subprocess.Popen[Any]] = []
 
@@ -112,19 +116,27 @@ class Host:
             return False
         return True
 
-    def attach(self, bridge: Bridge, *, address: str | None = "auto", ipv6: bool = True) -> str:
+    @property
+    def cable(self) -> FaultyCable:
+        """The bad cable of its first interface."""
+        return self.cables["eth0"]
+
+    def attach(
+        self, bridge: Bridge, *, address: str | None = "auto", ipv6: bool = True, seed: int | None = None
+    ) -> str:
         """Plug this host into a bridge.
 
         Args:
             bridge: Where to.
             address: ``auto`` for the subnet's next address, an address with prefix, or None for no IPv4.
             ipv6: Whether the interface has a link-local IPv6 address.
+            seed: Of a bad cable (``cables``); None lays a good one.
 
         Returns:
             The new interface's name.
         """
         interface = f"eth{len(self.interfaces())}"
-        self._lab.plug(bridge, self, interface)
+        self._lab.plug(bridge, self, interface, seed)
         setting = f"/proc/sys/net/ipv6/conf/{interface}"
         # Without duplicate address detection a fresh address can be used at once.
         self.run(["sh", "-c", f"echo 0 > {setting}/accept_dad; echo {int(not ipv6)} > {setting}/disable_ipv6"])
@@ -139,8 +151,9 @@ class Host:
 
     def interfaces(self) -> list[str]:
         """Names of its interfaces except loopback."""
-        lines = self.run(["ip", "-o", "link", "show", "type", "veth"]).splitlines()
-        return [line.split(": ")[1].partition("@")[0] for line in lines]
+        lines = self.run(["ip", "-o", "link", "show"]).splitlines()
+        names = [line.split(": ")[1].partition("@")[0] for line in lines]
+        return [name for name in names if name.startswith("eth")]
 
     def add_address(self, interface: str, address: str) -> None:
         """Give an interface another IPv4 address with prefix."""
@@ -187,6 +200,8 @@ class Host:
                     with suppress(OSError):  # what was written to a dead process cannot be flushed
                         stream.close()
         _kill_inside(self.namespace)
+        while self.cables:
+            self.cables.popitem()[1].close()
 
     def _multicast(self, change: str) -> None:
         for chain in ("INPUT", "OUTPUT"):
@@ -227,13 +242,21 @@ class Lab:
         _run(["ip", "-n", namespace, "link", "set", "bridge0", "up"])
         return Bridge(name, namespace, next(self._subnets))
 
-    def host(self, name: str, *, bridge: Bridge | None = None, address: str | None = "auto", ipv6: bool = True) -> Host:
+    def host(
+        self,
+        name: str,
+        *,
+        bridge: Bridge | None = None,
+        address: str | None = "auto",
+        ipv6: bool = True,
+        seed: int | None = None,
+    ) -> Host:
         """A new host, plugged into a bridge unless that is None (``Host.attach`` explains the rest)."""
         host = Host(self, name, self._namespace(name))
         host.run(["ip", "link", "set", "lo", "up"])
         self._hosts.append(host)
         if bridge is not None:
-            host.attach(bridge, address=address, ipv6=ipv6)
+            host.attach(bridge, address=address, ipv6=ipv6, seed=seed)
         return host
 
     def router(self, name: str, *bridges: Bridge) -> Host:
@@ -248,11 +271,14 @@ class Lab:
                     host.default_route(gateway)
         return router
 
-    def plug(self, bridge: Bridge, host: Host, interface: str) -> None:
+    def plug(self, bridge: Bridge, host: Host, interface: str, seed: int | None = None) -> None:
         """Lay a cable from a bridge to a host (``Host.attach`` does that and the addresses)."""
         port = f"port{next(self._cables)}"
-        peer = ["peer", "name", interface, "netns", host.namespace]
-        _run(["ip", "-n", bridge.namespace, "link", "add", port, "type", "veth", *peer])
+        if seed is None:
+            peer = ["peer", "name", interface, "netns", host.namespace]
+            _run(["ip", "-n", bridge.namespace, "link", "add", port, "type", "veth", *peer])
+        else:
+            host.cables[interface] = FaultyCable(seed, (host.namespace, interface), (bridge.namespace, port))
         _run(["ip", "-n", bridge.namespace, "link", "set", port, "master", "bridge0", "up"])
 
     def close(self) -> None:
