@@ -23,6 +23,7 @@ from aiortc.rtcsctptransport import (
     SCTP_DATA_FIRST_FRAG,
     SCTP_DATA_LAST_FRAG,
     SCTP_DATA_UNORDERED,
+    SCTP_RTO_MAX,
     USERDATA_MAX_LENGTH,
     WEBRTC_BINARY,
     DataChunk,
@@ -53,6 +54,13 @@ SACK_DELAY: Final = 0.01
 BURST: Final = 16
 """Packets sent at once on top of what is in flight (RFC 9260 §6.1 D leaves Max.Burst to us; the library has 4)."""
 RECOVERY_BURST: Final = 4
+RTO_INITIAL: Final = 1.0
+"""Seconds until an unanswered first packet is sent again (RFC 9260 §16; the library waits 3, as RFC 4960 did)."""
+RTO_MIN: Final = 0.4
+"""Shortest wait for an acknowledgement, in seconds: twice what a receiver may delay it, and what libwebrtc waits. With
+RFC 9260's second, a packet that is lost twice keeps an ordered channel silent until the peer would seem dead."""
+BACKOFF_MAX: Final = 1.0
+"""Longest wait after timeouts in a row, in seconds, unless the path itself is slower."""
 
 _STUN_LAST: Final = 3
 _DTLS_FIRST: Final = 20
@@ -191,6 +199,8 @@ class HardenedSctp(RTCSctpTransport):
     _sack_timer: asyncio.TimerHandle | None
     _sack_task: asyncio.Task[None]
     _resend_pending: bool
+    _stuck_at: int | None
+    _backoff: float
 
     @override
     async def _handle_data(self, data: bytes) -> None:
@@ -221,8 +231,35 @@ class HardenedSctp(RTCSctpTransport):
 
     @override
     def _t3_expired(self) -> None:
+        """A timeout: what the peer said that it has is not sent again (RFC 9260 §6.3.3); the library repeats all."""
         self._resend_pending = True
+        self._backoff = self._backoff * 2 if self._stuck_at == self._last_sacked_tsn else 1.0
+        self._stuck_at = self._last_sacked_tsn
         super()._t3_expired()
+        for chunk in self._sent_queue:
+            if chunk._acked:
+                chunk._retransmit = False
+
+    @override
+    def _t3_restart(self) -> None:
+        self._t3_cancel()
+        self._t3_start()
+
+    @override
+    def _t3_start(self) -> None:
+        assert self._t3_handle is None
+        assert self._loop is not None
+        patience = self._rto
+        if self._stuck_at == self._last_sacked_tsn:
+            patience = max(patience, min(patience * self._backoff, BACKOFF_MAX))
+        self._t3_handle = self._loop.call_later(patience, self._t3_expired)
+
+    @override
+    def _update_rto(self, R: float) -> None:
+        super()._update_rto(R)
+        assert self._srtt is not None
+        assert self._rttvar is not None
+        self._rto = max(RTO_MIN, min(self._srtt + 4 * self._rttvar, SCTP_RTO_MAX))
 
     @override
     async def _transmit(self) -> None:
@@ -250,7 +287,7 @@ class HardenedSctp(RTCSctpTransport):
         """Send lost packets again. Returns whether none is left, so that new ones may follow."""
         earliest = True
         for chunk in list(self._sent_queue):
-            if chunk._retransmit:
+            if chunk._retransmit and not chunk._acked:
                 if self._fast_recovery_transmit:
                     self._fast_recovery_transmit = False
                 elif self._flight_size >= window:
@@ -305,6 +342,9 @@ def harden(sctp: RTCSctpTransport, gather_deadline: float) -> None:
     sctp._unacknowledged = 0
     sctp._sack_timer = None
     sctp._resend_pending = False
+    sctp._stuck_at = None
+    sctp._backoff = 1.0
+    sctp._rto = RTO_INITIAL
     ice = sctp.transport.transport._connection
     ice.__class__ = HardenedIce
     assert isinstance(ice, HardenedIce)

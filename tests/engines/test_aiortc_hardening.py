@@ -30,8 +30,10 @@ from p2p_handoff.engines.aiortc_engine import AiortcConnection, AiortcEngine
 from p2p_handoff.engines.aiortc_hardening import (
     AIOICE_VERSION,
     AIORTC_VERSION,
+    BACKOFF_MAX,
     MAX_HELD,
     MAX_UNFINISHED,
+    RTO_MIN,
     BoundedStream,
     HardenedProtocol,
     HardenedSctp,
@@ -39,7 +41,7 @@ from p2p_handoff.engines.aiortc_hardening import (
 )
 from p2p_handoff.engines.base import IceServer
 from p2p_handoff.errors import EngineError
-from p2p_handoff.limits import KIB
+from p2p_handoff.limits import KIB, PEER_DEAD_AFTER
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.testing.engine_conformance import Recorder, joined, negotiate
 
@@ -252,6 +254,63 @@ async def test_a_malformed_chunk_ends_the_connection_and_nothing_else(
         await sctp.transport._send_data(packet)
         assert await ends.at_answerer.wait_lost()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# --- a path that loses much ------------------------------------------------------------------------
+
+
+class Timers:
+    """Stands for an event loop: keeps how long each timer was to wait."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def call_later(self, delay: float, _callback: Callable[[], None]) -> object:
+        self.waits.append(delay)
+        return self
+
+    def cancel(self) -> None:
+        pass
+
+
+async def waiting(monkeypatch: pytest.MonkeyPatch) -> tuple[HardenedSctp, Timers]:
+    """An association that has measured a short round trip, and its timers."""
+
+    async def stand_still(_self: HardenedSctp) -> None:
+        pass
+
+    monkeypatch.setattr(HardenedSctp, "_transmit", stand_still)
+    sctp, timers = sctp_of(AiortcEngine().connection()), Timers()
+    sctp._loop = timers  # type: ignore[assignment]  # what an association asks of its loop here
+    sctp._last_sacked_tsn = 1
+    for _ in range(20):
+        sctp._update_rto(0.001)
+    return sctp, timers
+
+
+async def test_a_lost_packet_is_sent_several_times_before_its_peer_would_seem_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sctp, timers = await waiting(monkeypatch)
+    sctp._t3_start()
+    while sum(timers.waits) < PEER_DEAD_AFTER:
+        sctp._t3_expired()
+        sctp._t3_start()
+    assert timers.waits == [RTO_MIN, RTO_MIN, 2 * RTO_MIN, BACKOFF_MAX, BACKOFF_MAX]
+    sctp._last_sacked_tsn = 2
+    sctp._t3_restart()
+    assert timers.waits[-1] == RTO_MIN, "the peer answered: the patience is the path's again"
+
+
+async def test_a_timeout_sends_again_only_what_the_peer_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sctp, _ = await waiting(monkeypatch)
+    chunks = [fragment(number, 0, b"data", 0) for number in range(4)]
+    for chunk in chunks:
+        chunk._acked, chunk._retransmit, chunk._in_flight = chunk.tsn % 2 == 0, False, False
+        chunk._book_size, chunk._max_retransmits, chunk._expiry, chunk._abandoned = 4, None, None, False
+        sctp._sent_queue.append(chunk)
+    sctp._t3_expired()
+    assert [chunk._retransmit for chunk in chunks] == [False, True, False, True]
 
 
 async def test_closing_is_quick_when_the_peer_has_vanished() -> None:
