@@ -14,6 +14,11 @@ MAX_FRAME: Final = 64 * KIB
 """Largest data channel message: what every engine's peer accepts (aiortc announces 65,536)."""
 MAX_NATIVE_FRAME: Final = 256 * KIB
 """Largest message between two native engines: libwebrtc refuses more than 262,144 bytes."""
+SLOW_FRAME: Final = 4 * KIB
+"""Largest frame while nothing is known of the path: only a whole frame is life, and SCTP that begins with one packet
+a round trip needs three of them for 4 KiB, but seven for 256 KiB. A second away that is a receiver left for dead."""
+FRAME_SECONDS: Final = 0.05
+"""Most that one frame may carry, in seconds at the measured rate."""
 MAX_CONTROL_MESSAGE: Final = 8 * MIB
 """Largest control message after reassembly: an offer's manifest and a batch of wants fit many times over."""
 MAX_OWNERS: Final = 512

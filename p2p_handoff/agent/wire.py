@@ -15,7 +15,16 @@ from typing import Protocol
 from p2p_handoff.engines.base import EngineConnection
 from p2p_handoff.errors import HandoffError, TimedOutError, UnreachableError
 from p2p_handoff.ids import DeviceId
-from p2p_handoff.limits import HANDSHAKE_DEADLINE, MAX_QUEUE, MIB, MIN_QUEUE, QUEUE_SECONDS
+from p2p_handoff.limits import (
+    FRAME_SECONDS,
+    HANDSHAKE_DEADLINE,
+    MAX_NATIVE_FRAME,
+    MAX_QUEUE,
+    MIB,
+    MIN_QUEUE,
+    QUEUE_SECONDS,
+    SLOW_FRAME,
+)
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.protocol.connection import (
     Connection,
@@ -262,7 +271,7 @@ class Wire:
 
     async def _send_bulk(self) -> None:
         started, sent = self._loop.time(), 0
-        while (frame := self._core.bulk_frame()) is not None:
+        while (frame := self._core.bulk_frame(self._frame_limit())) is not None:
             self._engine.send(Channel.BULK, frame)
             sent += len(frame)
             if self._core.bulk_pending <= _READ_AHEAD // 2:
@@ -278,6 +287,9 @@ class Wire:
 
     def _queue_limit(self) -> int:
         return int(min(max(self._rate * QUEUE_SECONDS, MIN_QUEUE), MAX_QUEUE))
+
+    def _frame_limit(self) -> int:
+        return int(min(max(self._rate * FRAME_SECONDS, SLOW_FRAME), MAX_NATIVE_FRAME))
 
     def _measure(self, sent: int, seconds: float) -> None:
         self._rate = 0.7 * self._rate + 0.3 * sent / seconds if self._rate else sent / seconds

@@ -29,6 +29,7 @@ from p2p_handoff.limits import (
     MAX_NATIVE_FRAME,
     PEER_DEAD_AFTER,
     PING_INTERVAL,
+    SLOW_FRAME,
 )
 from p2p_handoff.protocol import codec
 from p2p_handoff.protocol.channels import Channel
@@ -223,9 +224,13 @@ class Connection:
         self._control_out.clear()
         return frames
 
-    def bulk_frame(self) -> bytes | None:
-        """The next frame for the bulk channel; None when nothing is queued, the credit is used up, or it is closed."""
-        size = min(self._plain_limit, self._credit - self._bulk_sent, self._writer.pending)
+    def bulk_frame(self, most: int = SLOW_FRAME) -> bytes | None:
+        """The next frame for the bulk channel; None when nothing is queued, the credit is used up, or it is closed.
+
+        Args:
+            most: Bytes of the stream in it, at most; the engine's limit holds as well.
+        """
+        size = min(most, self._plain_limit, self._credit - self._bulk_sent, self._writer.pending)
         if size <= 0 or self._phase is not Phase.OPEN:
             return None
         piece = self._writer.take(size)
@@ -283,7 +288,7 @@ class Connection:
 
     def _queue(self, message: Message) -> None:
         data = codec.encode(message)
-        size = self._plain_limit - 1
+        size = min(self._plain_limit, SLOW_FRAME) - 1
         for start in range(0, len(data), size):
             piece = data[start : start + size]
             flag = _LAST if start + size >= len(data) else _MORE

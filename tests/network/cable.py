@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tests.network.faults import CUT, Faults
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
 _END_DEADLINE: Final = 10.0
 """Seconds until the program must have ended by itself."""
 
@@ -31,7 +31,7 @@ class FaultyCable:
     def __init__(self, seed: int, host: tuple[str, str], bridge: tuple[str, str]) -> None:
         argv = [sys.executable, "-m", "tests.network.faulty_link", str(seed), *host, *bridge]
         self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=_ROOT
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=ROOT
         )
         assert self._line() == "ready"
 

@@ -35,6 +35,8 @@ class Faults:
     """Seconds such a frame comes later, at most."""
     duplicate: float = 0.0
     """Share of frames that arrive twice."""
+    largest: int = 65535
+    """Bytes of the longest frame that passes: a path that swallows what is longer and says nothing."""
 
 
 CUT: Final = Faults(loss=1.0)
@@ -72,7 +74,7 @@ class Direction:
     def take(self, frame: bytes, now: float) -> None:
         """A frame came in at a time in seconds."""
         self.counts.taken += 1
-        if self._is_lost():
+        if len(frame) > self.faults.largest or self._is_lost():
             self.counts.lost += 1
             return
         copies = 2 if self._happens(self.faults.duplicate) else 1

@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 HANDOFF: Final = Path(sys.executable).parent / "handoff"
 RELAY: Final = Path(sys.executable).parent / "handoff-relay"
-PATIENCE: Final = 60.0
-"""Seconds for one command: none of these tests needs a third of it."""
-START_PATIENCE: Final = 20.0
+PATIENCE: Final = 120.0
+"""Seconds for one command: none of these tests needs a tenth of it on a quiet machine."""
+START_PATIENCE: Final = 60.0
 """Seconds for an agent or a relay to answer."""
 _POLL: Final = 0.05
 _SHOWN_LOG_LINES: Final = 120

@@ -20,6 +20,7 @@ from p2p_handoff.errors import (
     TrustError,
     VersionError,
 )
+from p2p_handoff.ids import PartId
 from p2p_handoff.limits import (
     CREDIT_WINDOW,
     HANDSHAKE_DEADLINE,
@@ -29,6 +30,7 @@ from p2p_handoff.limits import (
     MAX_OBJECT,
     PEER_DEAD_AFTER,
     PING_INTERVAL,
+    SLOW_FRAME,
 )
 from p2p_handoff.protocol import codec
 from p2p_handoff.protocol.channels import Channel
@@ -43,7 +45,7 @@ from p2p_handoff.protocol.connection import (
     PeerSilent,
     Phase,
 )
-from p2p_handoff.protocol.messages import Credit, Hello, Ping, Query, Round
+from p2p_handoff.protocol.messages import Credit, Hello, Ping, Query, Round, Want
 from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.security.exchange import EphemeralOffer, channel_keys, respond, transcript_hash
 from p2p_handoff.security.frames import FRAME_OVERHEAD, FrameSealer, prove
@@ -235,7 +237,7 @@ def test_a_large_message_spans_many_frames(pair: Pair) -> None:
     message = Round(TXN, 1, bytes(1_000_000))
     pair.left.send(message)
     frames = pair.left.control_frames()
-    assert len(frames) == 16
+    assert len(frames) == math.ceil(1_000_000 / SLOW_FRAME)
     for frame in frames[:-1]:
         assert pair.right.receive(Channel.CONTROL, frame, 0.0) == []
     assert pair.right.receive(Channel.CONTROL, frames[-1], 0.0) == [MessageReceived(message)]
@@ -421,6 +423,22 @@ def test_any_valid_frame_is_life(pair: Pair) -> None:
         pair.wait(PING_INTERVAL)
         pair.left.receive(Channel.BULK, pair.right.bulk_frame() or b"", pair.now)
         assert pair.left.tick(pair.now) == []
+
+
+@pytest.mark.parametrize(("most", "largest"), [(None, SLOW_FRAME), (1000, 1000), (MAX_NATIVE_FRAME, MAX_FRAME)])
+def test_a_frame_carries_no_more_than_the_path_allows(pair: Pair, most: int | None, largest: int) -> None:
+    """A path that takes seconds for one frame would look dead meanwhile."""
+    pair.left.send_object(record(2 * MAX_FRAME))
+    frame = pair.left.bulk_frame() if most is None else pair.left.bulk_frame(most)
+    assert frame is not None
+    assert largest - 2 * FRAME_OVERHEAD <= len(frame) <= largest + FRAME_OVERHEAD
+
+
+def test_a_large_message_travels_in_pieces_that_are_life_each(pair: Pair) -> None:
+    pair.left.send(Want(TXN, PartId("p1"), tuple(bytes([number]) * 32 for number in range(250)) * 4, 0))
+    frames = pair.left.control_frames()
+    assert len(frames) > 1
+    assert max(map(len, frames)) <= SLOW_FRAME + FRAME_OVERHEAD
 
 
 def test_a_process_that_slept_gives_its_peer_a_fresh_chance(pair: Pair) -> None:
