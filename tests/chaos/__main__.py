@@ -68,10 +68,12 @@ def _run(arena: Arena, options: argparse.Namespace) -> int:
     short = options.form == "ci" and not options.only
     results: list[Result] = []
     limit = CI_SECONDS - (time.monotonic() - started) if short else float("inf")
-    for result in arena.run(todo, seconds=limit, least=CI_LEAST):
-        results.append(result)
-        _tell(result, len(results), verbose=bool(options.only))
-    _tell_end(results, time.monotonic() - started)
+    try:
+        for result in arena.run(todo, seconds=limit, least=CI_LEAST):
+            results.append(result)
+            _tell(result, len(results), verbose=bool(options.only))
+    finally:
+        _tell_end(results, time.monotonic() - started)
     return 1 if any(result.violations for result in results) else 0
 
 
