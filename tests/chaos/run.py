@@ -103,6 +103,7 @@ class Run:
             self._result.violations += handoff.improper
             self._result.outcome = handoff.outcome or "waits"
             self._judge("after recovery", recovered=True)
+            self._nothing_is_in_doubt()
             self._hand_over_once_more()
 
     @contextlib.contextmanager
@@ -266,6 +267,13 @@ class Run:
 
     def _unsettled(self) -> bool:
         return any(violation.promise == "I7" for violation in check(self._homes, recovered=True))
+
+    def _nothing_is_in_doubt(self) -> None:
+        """What a person is told: ``handoff recover`` on either device."""
+        for device in self._pair.devices:
+            told = device.call("recover", {"wait": 0.0})
+            if told["in_doubt"] or not told["resolved"]:
+                self._result.violations.append(f"I7: {device.name} tells of a doubt: {told['in_doubt']}")
 
     def _hand_over_once_more(self) -> None:
         """Proof of life: whoever is primary now hands over to the other."""
