@@ -115,6 +115,7 @@ class Warden:
         self._turn = threading.Lock()
         self._sockets: dict[str, bool] = {}
         self._unsynced: Unsynced | None = None
+        self._is_killed = False
         self._power_is_cut = False
         self._calls = this_machine().numbers
         self.struck = threading.Event()
@@ -192,12 +193,13 @@ class Warden:
                     if error.errno in _GONE:
                         return
                     raise
-                if notice is not None:
+                if notice is not None and not self._is_killed:  # What another thread wants then never happens.
                     self._answer(notice)
 
     def _answer(self, notice: Notice) -> None:
         match self._judge(notice):
             case Kill() | CutPower() as verdict:
+                self._is_killed = True
                 self._power_is_cut = isinstance(verdict, CutPower)
                 self.process.kill()  # The call waits until the kill has arrived: it never happens.
             case Fail(errno=number):
