@@ -89,6 +89,9 @@ LINK_CODE_LIFETIME: Final = 600.0
 """A link code dies after ten minutes."""
 OFFER_LIFETIME: Final = 600.0
 """A pending request that nobody answers expires after ten minutes."""
+SOURCE_SILENCE: Final = 600.0
+"""A connected source that sends neither word nor content of an undecided handoff for so long is given up: its first
+picture of a large folder may take minutes, and twice the time after which a source gives up a silent target is left."""
 RELAY_CONNECT_DEADLINE: Final = 5.0
 IDLE_CONNECTION: Final = 60.0
 """A connection without a handoff on it closes after this."""

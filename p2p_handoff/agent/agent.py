@@ -23,6 +23,7 @@ from p2p_handoff.agent.config import Settings, load
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.events import Events, Listener
+from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
@@ -46,9 +47,6 @@ from p2p_handoff.store import home as homes
 from p2p_handoff.store.generations import Generation
 from p2p_handoff.store.records import LinkedDevice, SessionRecord
 from p2p_handoff.store.store import Store
-
-CANCEL_FOR = 5.0
-"""Seconds that a cancelled handoff has to end in order; after that it goes on ending in the background."""
 
 
 class Agent:
@@ -294,6 +292,7 @@ class Agent:
 
         Raises:
             HandoffError: It could not be begun, or the connection could not be made.
+            GivenUpError: The caller was cancelled; its report tells what became of the handoff.
         """
         link = self.peer_book.linked(peer)
         record = await self.session_at(session, path)
@@ -306,14 +305,7 @@ class Agent:
             max_pause=self.settings.max_pause if max_pause is None else max_pause,
         )
         outgoing = self.handoffs.push(plan)
-        try:
-            return await asyncio.shield(outgoing.settled)
-        except asyncio.CancelledError:
-            outgoing.cancel("cancelled by the user")
-            with contextlib.suppress(asyncio.CancelledError, HandoffError, TimeoutError):
-                async with asyncio.timeout(CANCEL_FOR):
-                    await asyncio.shield(outgoing.settled)
-            raise
+        return await end_of(outgoing, outgoing.settled)
 
     async def take(
         self, session: str, *, peer: str | None = None, only: Sequence[str] = (), into: Path | None = None
@@ -333,11 +325,7 @@ class Agent:
         source, wanted = await self._whom_to_ask(session, peer)
         self.catalog.check_into(wanted, into)
         incoming = await self.handoffs.take(source, wanted, frozenset(only), into)
-        try:
-            return await asyncio.shield(incoming.report)
-        except asyncio.CancelledError:
-            incoming.cancel("cancelled by the user")
-            raise
+        return await end_of(incoming, incoming.report)
 
     async def _whom_to_ask(self, text: str, peer: str | None) -> tuple[DeviceId, SessionId]:
         with contextlib.suppress(NotFoundError):
@@ -433,11 +421,7 @@ class Agent:
         self.accept(request.token, only=only, into=into)
         if incoming is None:
             raise NotFoundError("the request is over")
-        try:
-            return await asyncio.shield(incoming.report)
-        except asyncio.CancelledError:
-            incoming.cancel("cancelled by the user")
-            raise
+        return await end_of(incoming, incoming.report)
 
     def expect_copy(self, into: Path) -> asyncio.Future[Report]:
         """Take the next one-off copy without asking; resolves when it has arrived.

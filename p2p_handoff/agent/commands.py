@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
+from p2p_handoff.agent.giving_up import GivenUpError
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.agent.telling import force_warning, fork_as_json, fork_history, generation_as_json
@@ -317,6 +318,10 @@ class Commands:
         try:
             report = await work
             await asyncio.sleep(0)
+        except GivenUpError as given_up:
+            if not request.given_up:
+                raise
+            report = given_up.report
         finally:
             cancel()
             forwarding.cancel()

@@ -38,7 +38,7 @@ from p2p_handoff.errors import (
     UsageError,
 )
 from p2p_handoff.ids import TxnId
-from p2p_handoff.limits import OFFER_LIFETIME
+from p2p_handoff.limits import OFFER_LIFETIME, SOURCE_SILENCE
 from p2p_handoff.protocol import agreement, judgement
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
@@ -62,6 +62,8 @@ ABANDON_AFTER = OFFER_LIFETIME
 """Seconds a source may stay away before a grant; what it sent is forgotten then."""
 STORE_AGAIN_AFTER = 2.0
 """Seconds until a refusal that could not be stored is tried again."""
+CLEAN_FOR = 10.0
+"""Seconds to wait until work in threads ends and its staging is gone; a disk that hangs must not hide the outcome."""
 _PROGRESS_INTERVAL = 0.2
 
 _REJECTIONS: dict[type[HandoffError], RejectReason] = {
@@ -123,6 +125,10 @@ class Incoming:
         self._path = "unknown"
         self._engine = ""
         self._told_at = 0.0
+        self._failure: HandoffError | None = None
+        """What made this side fail, for the report."""
+        self._heard_at = loop.time()
+        self._silence = loop.call_later(SOURCE_SILENCE, self._look_for_silence)
 
     @property
     def txn(self) -> TxnId:
@@ -149,6 +155,7 @@ class Incoming:
     def deliver(self, wire: Wire, message: msg.Message) -> None:
         """A message of this txn arrived."""
         self.attach(wire)
+        self._heard_at = self._loop.time()
         match message:
             case msg.Gone():
                 self._fetcher.gone_received(message)
@@ -160,6 +167,7 @@ class Incoming:
 
     def object_received(self, wire: Wire, record: ObjectRecord) -> None:
         """An object of this txn arrived."""
+        self._heard_at = self._loop.time()
         self._fetcher.object_received(wire, record)
 
     def wire_lost(self, wire: Wire) -> None:
@@ -181,6 +189,12 @@ class Incoming:
         """The user of this side gives up."""
         self._events.put_nowait(tgt.TargetCancelAsked(text))
 
+    def standing(self) -> Report:
+        """How it stands while nothing more is heard: what was accepted is not given back."""
+        if self.machine.state in (TargetState.ACCEPTED, TargetState.RESUMED):
+            return self._report(Outcome(Result.DONE, text="this device owns the session; it is being put in place"))
+        return self._report(Outcome(Result.CANCELLED))
+
     async def run(self) -> None:
         """Carry the handoff through, and answer for it after its report until cancelled."""
         try:
@@ -189,6 +203,7 @@ class Incoming:
         finally:
             self._finish(Outcome(Result.FAILED, RejectReason.FAILED, "the agent stopped or failed; see its log"))
             self._cancel_timer()
+            self._silence.cancel()
             await self._asking.stop()
             await self._work.stop()
             self._fetcher.close()
@@ -202,6 +217,16 @@ class Incoming:
         self._wire = wire
         self._engine = wire.engine_name
         self._cancel_timer()
+
+    def _look_for_silence(self) -> None:
+        """A source that is connected and says nothing must not keep an undecided handoff open for ever."""
+        if self.is_over or not self.undecided:
+            return
+        silent = 0.0 if self.machine.state is TargetState.REVIEWING else self._loop.time() - self._heard_at
+        if silent >= SOURCE_SILENCE:
+            self._events.put_nowait(tgt.Abandoned())
+            return
+        self._silence = self._loop.call_later(SOURCE_SILENCE - silent, self._look_for_silence)
 
     def _cancel_timer(self) -> None:
         if self._away is not None:
@@ -244,6 +269,7 @@ class Incoming:
         typed = isinstance(error, HandoffError)
         log.error("handoff %s, %s: %s", self.txn[:6], type(effect).__name__, error, exc_info=None if typed else error)
         reason, text = _explained(error)
+        self._failure = error if isinstance(error, HandoffError) else HandoffError(text)
         match effect:
             case tgt.StoreAccepted():
                 self.machine = before
@@ -294,6 +320,7 @@ class Incoming:
         except UnreachableError:
             return None
         except HandoffError as error:
+            self._failure = error
             return failed(*_explained(error))
 
     def _send(self, message: msg.Message) -> None:
@@ -471,9 +498,15 @@ class Incoming:
 
     async def _abandon(self, _effect: tgt.AbandonStaging) -> None:
         self._nonce = b""
+        self._fetcher.close()
+        cleaning = asyncio.ensure_future(self._clean_up())
+        _, waiting = await asyncio.wait((cleaning,), timeout=CLEAN_FOR)
+        if waiting:
+            log.warning("handoff %s: what was staged is removed once the disk answers", self.txn[:6])
+
+    async def _clean_up(self) -> None:
         await self._asking.stop()
         await self._work.stop()
-        self._fetcher.close()
         try:
             await in_thread(self._arrivals.abandon)
         except HandoffError as error:
@@ -525,36 +558,36 @@ class Incoming:
         )
 
     def _finish(self, outcome: Outcome) -> None:
-        if self.report.done():
-            return
+        if not self.report.done():
+            self.report.set_result(self._report(outcome))
+
+    def _report(self, outcome: Outcome) -> Report:
         peer = self._services.peer_name(self.machine.source)
         record = self._services.store.sessions.get(self.machine.session)
-        error = outcome_error(outcome, peer)
-        self.report.set_result(
-            Report(
-                outcome=outcome.result.value,
-                txn=self.txn,
-                session=self.machine.session,
-                title=self._manifest.title if self._manifest else "",
-                peer=peer,
-                epoch=record.ownership.epoch if record else self.offer.init.epoch,
-                seconds=round(self._loop.time() - self._started, 3),
-                pause_ms=round(self._pause * 1000, 1),
-                sent_bytes=0,
-                received_bytes=self._fetcher.progress.received_bytes,
-                received_objects=self._fetcher.progress.objects,
-                engine=self._engine,
-                path=self._path,
-                rounds=self.machine.round,
-                into=tuple(str(placement.path) for placement in self._placements),
-                conflicts=tuple(str(path) for placement in self._placements for path in placement.conflicts),
-                root=root_of(self._manifest).hex() if self._manifest else "",
-                resumed="; ".join(self._resumed),
-                reason=outcome.reason.value if outcome.reason else "",
-                text=error.sentence if error else outcome.text,
-                exit_code=int(error.exit_code) if error else 0,
-                error=error,
-            )
+        error = outcome_error(outcome, peer, self._failure, source=False)
+        return Report(
+            outcome=outcome.result.value,
+            txn=self.txn,
+            session=self.machine.session,
+            title=self._manifest.title if self._manifest else "",
+            peer=peer,
+            epoch=record.ownership.epoch if record else self.offer.init.epoch,
+            seconds=round(self._loop.time() - self._started, 3),
+            pause_ms=round(self._pause * 1000, 1),
+            sent_bytes=0,
+            received_bytes=self._fetcher.progress.received_bytes,
+            received_objects=self._fetcher.progress.objects,
+            engine=self._engine,
+            path=self._path,
+            rounds=self.machine.round,
+            into=tuple(str(placement.path) for placement in self._placements),
+            conflicts=tuple(str(path) for placement in self._placements for path in placement.conflicts),
+            root=root_of(self._manifest).hex() if self._manifest else "",
+            resumed="; ".join(self._resumed),
+            reason=outcome.reason.value if outcome.reason else "",
+            text=error.sentence if error else outcome.text,
+            exit_code=int(error.exit_code) if error else 0,
+            error=error,
         )
 
 

@@ -14,17 +14,26 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from p2p_handoff.adapters.base import OpenPart
 from p2p_handoff.agent.catalog import Picture
-from p2p_handoff.agent.report import UNREACHABLE, Report, outcome_error
+from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.serving import Served, Server
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import Digest, digest
-from p2p_handoff.errors import HandoffError, RemoteProtocolError, StorageError, TrustError, UnreachableError, UsageError
+from p2p_handoff.errors import (
+    CancelledError,
+    HandoffError,
+    RemoteProtocolError,
+    StorageError,
+    TimedOutError,
+    TrustError,
+    UnreachableError,
+    UsageError,
+)
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.limits import OFFER_LIFETIME
 from p2p_handoff.protocol import agreement, judgement
@@ -42,6 +51,8 @@ from p2p_handoff.store.records import PartBinding
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 FIRST_CONNECT_FOR = 6.0
 """Seconds to look for the target before anything was offered."""
 RECONNECT_FOR = 30.0
@@ -54,6 +65,8 @@ RESUME_FOR = 60.0
 """Seconds to wait for the target's word that the session is in place: it is the primary already."""
 STORE_AGAIN_AFTER = 2.0
 """Seconds until an answer that could not be stored is tried again."""
+TELL_FOR = 10.0
+"""Seconds for an adapter to note how it ended; one that hangs is told when the session is looked at next."""
 _ASSUMED_RATE = 2_000_000.0
 """Bytes per second assumed for the pause until something was measured: the slow engine's slow end."""
 _PROGRESS_INTERVAL = 0.2
@@ -98,7 +111,7 @@ class Outgoing:
         self._wire: Wire | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._picture: Picture | None = None
-        self._server = Server(plan.txn, {}, lambda text: self._events.put_nowait(src.SourceFailed(text)))
+        self._server = Server(plan.txn, {}, lambda text: self._failed(HandoffError(text)))
         self._started = loop.time()
         self._frozen_at = 0.0
         self._pause = 0.0
@@ -108,6 +121,9 @@ class Outgoing:
         self._engine = ""
         self._rate_mark = (0.0, 0)
         self._doubt: asyncio.TimerHandle | None = None
+        self._giving_up = asyncio.Event()
+        self._failure: HandoffError | None = None
+        """What made this side fail, for the report."""
         self._idle_since = math.inf
         """When this side began to wait for the other; infinity while it is busy itself."""
 
@@ -136,6 +152,7 @@ class Outgoing:
 
     def cancel(self, text: str) -> None:
         """The user gives up; after a grant only the target can still decide."""
+        self._giving_up.set()
         self._events.put_nowait(src.CancelAsked(text))
 
     def learned(self, event: src.LearnedAccepted | src.LearnedLater) -> None:
@@ -147,13 +164,23 @@ class Outgoing:
         if self._wire is not None:
             self._events.put_nowait(src.Connected())
 
+    def standing(self) -> Report:
+        """How it stands while nothing is heard of the other device: what is granted cannot be taken back."""
+        name = self._services.peer_name(self.plan.target)
+        outcomes = {
+            SourceState.FROZEN: Outcome(Result.IN_DOUBT, text=f"{name} was granted the session and does not answer"),
+            SourceState.RELEASED: Outcome(Result.DONE, text=f"{name} owns the session already"),
+        }
+        return self._report(outcomes.get(self.machine.state, Outcome(Result.CANCELLED)))
+
     async def run(self) -> Report:
         """Carry the handoff through; returns the final report."""
         serving = self._loop.create_task(self._server.run(), name=f"serve {self.plan.txn[:6]}")
         watching = self._loop.create_task(self._watch(), name=f"watch {self.plan.txn[:6]}")
         try:
             if self.machine.state is SourceState.OFFERED:
-                await self._first_connect()
+                with contextlib.suppress(CancelledError):  # What was asked for is in the queue.
+                    await self._unless_given_up(self._first_connect())
             else:
                 await self._picture_again()
                 self._dial_again()
@@ -253,7 +280,7 @@ class Outgoing:
             try:
                 agreement.check_accept(event, self._offered())
             except RemoteProtocolError as error:
-                self._events.put_nowait(src.SourceFailed(error.what))
+                self._failed(error)
                 raise
 
     def _went_wrong(self, before: Source, event: SourceEvent, effect: SourceEffect, error: Exception) -> None:
@@ -269,8 +296,13 @@ class Outgoing:
             if isinstance(error, StorageError):
                 self._loop.call_later(STORE_AGAIN_AFTER, self._events.put_nowait, event)
         elif self.machine.state is not SourceState.RELEASED:
-            text = error.what if isinstance(error, HandoffError) else f"an unexpected error ({type(error).__name__})"
-            self._events.put_nowait(src.SourceFailed(text))
+            unexpected = HandoffError(f"an unexpected error ({type(error).__name__})")
+            self._failed(error if isinstance(error, HandoffError) else unexpected)
+
+    def _failed(self, error: HandoffError) -> None:
+        """This side cannot go on; the report carries the error's kind and advice."""
+        self._failure = error
+        self._events.put_nowait(src.SourceFailed(error.what))
 
     async def _fail(self, error: HandoffError) -> None:
         decided = self.machine.state in (SourceState.FROZEN, SourceState.RELEASED)
@@ -306,7 +338,8 @@ class Outgoing:
                 return
             if self._loop.time() > deadline:
                 if self.machine.state in (SourceState.OFFERED, SourceState.COPYING, SourceState.FINISHING):
-                    self._events.put_nowait(src.SourceFailed(UNREACHABLE))
+                    name = self._services.peer_name(self.plan.target)
+                    self._failed(UnreachableError(f"the connection to {name} broke and did not come back"))
                     return
                 self._settle_in_doubt()
             await self._services.sighted(self.plan.target, delay)
@@ -351,9 +384,8 @@ class Outgoing:
 
     async def _send_round(self, effect: src.SendRound) -> None:
         if effect.number > MAX_ROUNDS:
-            self._events.put_nowait(
-                src.SourceFailed("the session changes faster than it can be copied within the allowed pause")
-            )
+            what = "the session changes faster than it can be copied within the allowed pause"
+            self._failed(HandoffError(what, advice="allow a longer one (--max-pause), or wait until it rests"))
             return
         if effect.fresh:
             await self._take_picture()
@@ -375,7 +407,7 @@ class Outgoing:
         try:
             await self._take_picture(freeze=self.machine.parts)
         except HandoffError as error:
-            self._events.put_nowait(src.SourceFailed(error.what))
+            self._failed(error)
             return
         self._events.put_nowait(src.FinalTaken(digest(self._manifest())))
 
@@ -476,9 +508,28 @@ class Outgoing:
 
     async def _take_picture(self, freeze: Iterable[PartId] = ()) -> None:
         wanted = tuple(freeze)
-        picture = await asyncio.to_thread(self._services.catalog.picture, self.plan.session, freeze=wanted)
+        picture = await self._unless_given_up(
+            asyncio.to_thread(self._services.catalog.picture, self.plan.session, freeze=wanted)
+        )
         self._picture = self._chosen(picture)
         self._server.snapshots = self._picture.snapshots
+
+    async def _unless_given_up(self, work: Awaitable[_T]) -> _T:
+        """Wait for something as long as it takes, but not longer than the user: a thread that hangs is left alone.
+
+        Raises:
+            CancelledError: The user gave the handoff up.
+        """
+        working = asyncio.ensure_future(work)
+        waiting = asyncio.ensure_future(self._giving_up.wait())
+        try:
+            await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            waiting.cancel()
+            working.cancel()
+        raise CancelledError("the handoff was cancelled")
 
     def _chosen(self, picture: Picture) -> Picture:
         """Only what may be served: the offered parts, and after an accept the accepted ones."""
@@ -519,7 +570,8 @@ class Outgoing:
             if binding.part not in accepted or binding.path is None:
                 continue
             try:
-                await asyncio.to_thread(self._tell, binding, act)
+                async with asyncio.timeout(TELL_FOR):
+                    await asyncio.to_thread(self._tell, binding, act)
             except Exception as error:  # noqa: BLE001 - whatever it is, the outcome stands
                 log.warning("handoff %s: part %s was not told: %s", self.plan.txn[:6], binding.part, error)
 
@@ -553,7 +605,7 @@ class Outgoing:
 
     def _report(self, outcome: Outcome) -> Report:
         record = self._services.store.sessions.get(self.plan.session)
-        error = outcome_error(outcome, self._services.peer_name(self.plan.target))
+        error = outcome_error(outcome, self._services.peer_name(self.plan.target), self._failure)
         return Report(
             outcome=outcome.result.value,
             txn=self.plan.txn,
@@ -610,4 +662,4 @@ class Outgoing:
             case SourceState.FROZEN if waited > ANSWER_FOR:
                 self._settle_in_doubt()
             case SourceState.COPYING | SourceState.FINISHING if waited > ANSWER_FOR:
-                self._events.put_nowait(src.SourceFailed("the other device does not go on"))
+                self._failed(TimedOutError("the other device does not go on"))

@@ -16,7 +16,6 @@ from p2p_handoff.errors import (
     NoSpaceError,
     RejectedError,
     TimedOutError,
-    UnreachableError,
 )
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
@@ -70,45 +69,53 @@ class Report:
 
 
 _STILL_PRIMARY: Final = "the session is unchanged and still here"
+_STILL_THERE: Final = "the session stays where it was"
 
 
-def outcome_error(outcome: Outcome, peer: str) -> HandoffError | None:
+def outcome_error(
+    outcome: Outcome, peer: str, cause: HandoffError | None = None, *, source: bool = True
+) -> HandoffError | None:
     """The error that an outcome stands for; None when it is done.
 
     Args:
         outcome: How the handoff ended.
         peer: Display name of the other device.
+        cause: What went wrong on this side, if that is what ended it.
+        source: True on the device that handed over.
     """
     reason = outcome.reason or RejectReason.FAILED
+    state = _STILL_PRIMARY if source else _STILL_THERE
     match outcome.result:
         case Result.DONE:
             return None
         case Result.REJECTED:
             because = outcome.text or reason.value
-            return RejectedError(f"{peer} said no: {because}", reason=reason.value, state=_STILL_PRIMARY)
+            return RejectedError(f"{peer} said no: {because}", reason=reason.value, state=state)
+        case Result.CANCELLED | Result.FAILED if cause is not None and cause.what == outcome.text:
+            return _as_it_stands(cause, state)
         case Result.CANCELLED:
-            return CancelledError("the handoff was cancelled", state=_STILL_PRIMARY)
+            return CancelledError("the handoff was cancelled", state=state)
         case Result.IN_DOUBT:
             return InDoubtError(
-                f"{peer} went away before it answered the grant",
+                outcome.text or f"{peer} went away before it answered the grant",
                 state="the session is frozen here and nothing is lost",
                 advice="it resolves by itself when the devices meet; 'handoff recover' shows it",
             )
         case Result.FAILED:
-            return _failure(reason, outcome.text, peer)
+            return _failure(reason, outcome.text, peer, state)
 
 
-def _failure(reason: RejectReason, text: str, peer: str) -> HandoffError:
+def _as_it_stands(cause: HandoffError, state: str) -> HandoffError:
+    """The same kind of error, with what is true of the session now."""
+    advice = cause.advice or "try again"
+    if isinstance(cause, RejectedError):
+        return RejectedError(cause.what, reason=cause.reason, state=state, advice=advice)
+    return type(cause)(cause.what, state=state, advice=advice)
+
+
+def _failure(reason: RejectReason, text: str, peer: str, state: str) -> HandoffError:
     if reason is RejectReason.EXPIRED:
-        return TimedOutError(f"{peer} did not answer in time", state=_STILL_PRIMARY, advice="try again")
-    if text == UNREACHABLE:
-        return UnreachableError(
-            f"the connection to {peer} broke and did not come back", state=_STILL_PRIMARY, advice="try again"
-        )
+        return TimedOutError(f"{peer} did not answer in time", state=state, advice="try again")
     if reason is RejectReason.NO_SPACE:
-        return NoSpaceError(f"{peer}: {text}", state=_STILL_PRIMARY, advice="make room there and try again")
-    return HandoffError(text or f"{peer} could not go on ({reason.value})", state=_STILL_PRIMARY, advice="try again")
-
-
-UNREACHABLE: Final = "unreachable"
-"""Outcome text for a peer that did not come back."""
+        return NoSpaceError(f"{peer}: {text}", state=state, advice="make room there and try again")
+    return HandoffError(text or f"{peer} could not go on ({reason.value})", state=state, advice="try again")

@@ -11,6 +11,7 @@ import click
 
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach, short_lived
+from p2p_handoff.cli.interrupt import taking_back
 from p2p_handoff.cli.output import print_json, say, shown, size, table
 from p2p_handoff.cli.progress import HandoffProgress
 from p2p_handoff.control.client import Client
@@ -163,7 +164,7 @@ def receive(
 
 def _carry(client: Client, command: str, args: dict[str, Any], *, as_json: bool, code_hint: str = "") -> None:
     """Run a command that ends with a report, and exit with the report's code."""
-    with HandoffProgress(as_json=as_json, code_hint=code_hint) as progress:
+    with HandoffProgress(as_json=as_json, code_hint=code_hint) as progress, taking_back(client):
         report = client.call(command, args, on_event=progress.on_event)
     if as_json:
         print_json(report)

@@ -40,6 +40,19 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._connection: socket.socket | None = None
+
+    def give_up(self) -> bool:
+        """Ask the agent to give up the command that runs; its result tells what became of it.
+
+        Returns:
+            False when none runs. May be called by a signal handler while ``call`` waits.
+        """
+        if self._connection is None:
+            return False
+        with _explained():
+            self._connection.sendall(encode({"cancel": True}))
+        return True
 
     def call(
         self,
@@ -71,10 +84,14 @@ class Client:
             connection.settimeout(timeout)
             with _explained():
                 connection.sendall(encode(request))
-            for fields in _received(lines):
-                if "result" in fields:
-                    return _result(fields["result"])
-                _handle(connection, fields, on_event, on_ask)
+            self._connection = connection
+            try:
+                for fields in _received(lines):
+                    if "result" in fields:
+                        return _result(fields["result"])
+                    _handle(connection, fields, on_event, on_ask)
+            finally:
+                self._connection = None
         raise UnreachableError("the agent went away before the command ended", advice=_START)
 
     def running(self) -> bool:

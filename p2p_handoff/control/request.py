@@ -41,6 +41,8 @@ class Request:
         self.command = command
         self.args: Mapping[str, Any] = args
         self.interactive = interactive
+        self.given_up = False
+        """The client asked to give the command up, and waits to hear how it stands."""
         self._writer = writer
         self._answers = answers
         self._asking = asyncio.Lock()

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -151,9 +151,11 @@ async def _until_client_leaves(
 ) -> Mapping[str, object]:
     """Run a handler; cancel it when the client closes the connection or breaks the protocol."""
     running = asyncio.ensure_future(handler(request))
-    listening = asyncio.create_task(_listen_to(reader, answers))
+    listening = asyncio.create_task(_listen_to(reader, answers, lambda: _give_up(request, running)))
     try:
         await asyncio.wait((running, listening), return_when=asyncio.FIRST_COMPLETED)
+        if running.cancelled() and request.given_up:
+            raise CancelledError("cancelled")
         if running.done():
             return running.result()
         listening.result()
@@ -163,10 +165,19 @@ async def _until_client_leaves(
         await _stop(listening)
 
 
-async def _listen_to(reader: asyncio.StreamReader, answers: asyncio.Queue[Fields]) -> None:
+def _give_up(request: Request, running: asyncio.Future[Mapping[str, object]]) -> None:
+    request.given_up = True
+    running.cancel()
+
+
+async def _listen_to(reader: asyncio.StreamReader, answers: asyncio.Queue[Fields], give_up: Callable[[], None]) -> None:
     """Pass on the client's lines; returns when it closes the connection."""
     while (line := await _read_line(reader)) is not None:
-        await answers.put(decode(line))
+        fields = decode(line)
+        if fields.get("cancel") is True:
+            give_up()
+        else:
+            await answers.put(fields)
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes | None:

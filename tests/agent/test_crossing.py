@@ -12,7 +12,6 @@ import pytest
 
 from p2p_handoff import RejectedError, TimedOutError
 from p2p_handoff.adapters.folder import FolderAdapter
-from p2p_handoff.agent import agent as agents
 from p2p_handoff.agent import handoffs as handoffs_module
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.arrivals import Arrivals
@@ -232,7 +231,7 @@ async def test_cancelling_a_push_that_cannot_end_yet_is_a_cancellation_and_no_ti
     two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     laptop, desktop = two_agents
-    monkeypatch.setattr(agents, "CANCEL_FOR", 0.1)
+    monkeypatch.setattr(giving_up, "CANCEL_FOR", 0.1)
     deaf_to(desktop, msg.Grant, msg.Query)
     pushing = asyncio.create_task(laptop.to("desktop", folder))
     await event(laptop, "frozen")

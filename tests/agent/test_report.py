@@ -10,7 +10,7 @@ import pytest
 
 from p2p_handoff import HandoffError, RejectedError
 from p2p_handoff.agent.payloads import raise_unless_done
-from p2p_handoff.agent.report import UNREACHABLE, Report, outcome_error
+from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
 
@@ -46,7 +46,6 @@ def report(error: HandoffError | None = None) -> Report:
         (Outcome(Result.CANCELLED, RejectReason.CANCELLED), "cancelled", 7),
         (Outcome(Result.IN_DOUBT), "in-doubt", 8),
         (Outcome(Result.FAILED, RejectReason.EXPIRED), "timed-out", 5),
-        (Outcome(Result.FAILED, RejectReason.FAILED, UNREACHABLE), "unreachable", 4),
         (Outcome(Result.FAILED, RejectReason.NO_SPACE, "the disk is full"), "no-space", 1),
         (Outcome(Result.FAILED), "unexpected", 1),
     ],
