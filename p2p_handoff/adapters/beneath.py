@@ -67,6 +67,8 @@ def typed(error: OSError, doing: str, *, needed: int = 0) -> HandoffError:
     if error.errno in _FULL:
         amount = f": {needed:,} bytes are needed" if needed else ""
         return NoSpaceError(f"cannot {doing}: the disk is full{amount}", advice="make room and try again")
+    if error.errno == errno.EFBIG:  # a file system or a limit of the user that takes no larger file
+        return NoSpaceError(f"cannot {doing}: {reason}", advice="choose another disk, or raise the limit")
     if error.errno in _UNREPRESENTABLE:
         return PathError(f"cannot {doing}: {reason}")
     return StorageError(f"cannot {doing}: {reason}")

@@ -14,6 +14,7 @@ from p2p_handoff.adapters.watcher import COOKIE_PREFIX
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.wire import Wire
+from p2p_handoff.engines.base import Engine
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.protocol.messages import Message
 from p2p_handoff.security.link_terms import LinkKind, LinkResult
@@ -34,10 +35,12 @@ class Devices:
 
     Args:
         root: Holds a directory per device: its home and its ``received`` directory.
+        engine: Used by all of them instead of the real one.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, engine: Engine | None = None) -> None:
         self._root = root
+        self._engine = engine
         self._running: dict[str, Agent] = {}
         self._settings: dict[str, Settings] = {}
 
@@ -56,7 +59,7 @@ class Devices:
         known = self._settings.get(name)
         base = {"engine": "aiortc", "receive_dir": place / "received", "mdns": False}
         chosen = Settings(name=name, port=known.port if known else 0, **{**base, **settings})
-        agent = await Agent(place / "home", settings=chosen, versions=versions).__aenter__()
+        agent = await Agent(place / "home", settings=chosen, versions=versions, engine=self._engine).__aenter__()
         self._running[name] = agent
         self._settings[name] = Settings(name=name, port=agent.port)
         return agent

@@ -171,7 +171,7 @@ async def test_a_receive_directory_that_is_a_file_is_refused_in_words(devices: D
     pair = Pair(await devices.start("laptop"), await devices.start("desktop", receive_dir=place))
     introduce(*pair)
     report = await pair.laptop.to("desktop", folder)
-    assert (report.outcome, report.reason) == ("rejected", "no-space")
+    assert (report.outcome, report.reason) == ("rejected", "failed")
     assert "cannot be made" in report.text
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from p2p_handoff import RejectedError, TimedOutError
 from p2p_handoff.adapters.folder import FolderAdapter
+from p2p_handoff.agent import giving_up
 from p2p_handoff.agent import handoffs as handoffs_module
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.arrivals import Arrivals

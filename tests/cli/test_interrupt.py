@@ -33,6 +33,11 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def interrupt_twice() -> None:
+    interrupt()
+    interrupt()
+
+
 def test_the_first_one_asks_and_goes_on_waiting(capsys: pytest.CaptureFixture[str]) -> None:
     client = Asked(running=True)
     with taking_back(client):
@@ -44,8 +49,7 @@ def test_the_first_one_asks_and_goes_on_waiting(capsys: pytest.CaptureFixture[st
 def test_the_second_one_leaves_and_says_that_the_outcome_is_open() -> None:
     client = Asked(running=True)
     with pytest.raises(InDoubtError, match="did not wait") as left, taking_back(client):
-        interrupt()
-        interrupt()
+        interrupt_twice()
     assert (client.times, left.value.exit_code) == (1, ExitCode.IN_DOUBT)
     assert "handoff sessions" in left.value.sentence
 
