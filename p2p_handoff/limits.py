@@ -93,6 +93,9 @@ SOURCE_SILENCE: Final = 600.0
 """A connected source that sends neither word nor content of an undecided handoff for so long is given up: its first
 picture of a large folder may take minutes, and twice the time after which a source gives up a silent target is left."""
 RELAY_CONNECT_DEADLINE: Final = 5.0
+RELAY_SEGMENT: Final = 1220
+"""Largest TCP segment to and from a relay: 1,280 bytes, which every path of IPv6 carries, less 60 of headers. Paths
+that swallow longer packets without a word exist, and WebRTC's packets fit them as well."""
 IDLE_CONNECTION: Final = 60.0
 """A connection without a handoff on it closes after this."""
 

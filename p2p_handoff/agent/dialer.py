@@ -18,6 +18,7 @@ from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.engines.base import Engine, EngineConnection, IceServer
 from p2p_handoff.errors import (
+    EngineError,
     HandoffError,
     RejectedError,
     RemoteProtocolError,
@@ -46,6 +47,12 @@ from signaling.port import RelayPort
 
 log = logging.getLogger(__name__)
 
+LOOK_THERE = "look there whether its agent runs and whether this device is still linked: handoff peers"
+NO_PATH = (
+    "it answered, but nothing passes between the devices: where routers translate addresses set 'stun' in the "
+    "configuration of both, or bring them into one network"
+)
+"""Said where signaling works and WebRTC finds no way: address translation, mostly."""
 ANSWER_DEADLINE = 5.0
 """Seconds for the other device to answer an offer; it gathers candidates meanwhile."""
 
@@ -168,6 +175,7 @@ class Dialer:
         if public is None:
             raise TrustError("the device is not linked with this one", advice="link them with 'handoff link'")
         failures: list[str] = []
+        advice = LOOK_THERE
         await self._d.relays().wait_shared(0.5)
         for url, rung in self._ladder(device):
             try:
@@ -175,6 +183,7 @@ class Dialer:
                     wire = await self._offer(port, public)
             except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
                 failures.append(_reason(url, error))
+                advice = NO_PATH if error.advice == NO_PATH else advice
                 continue
             if url:
                 self._d.store.addresses.remember(device, url, at=self._d.clock())
@@ -185,7 +194,7 @@ class Dialer:
         reasons = ", ".join(failures) or "it is not on this network, and no relay knows it"
         raise UnreachableError(
             f"{name} cannot be reached ({reasons})",
-            advice="look there whether its agent runs and whether this device is still linked: handoff peers",
+            advice=advice,
         )
 
     def _ladder(self, device: DeviceId) -> Iterator[tuple[str, contextlib.AbstractAsyncContextManager[RelayPort]]]:
@@ -289,7 +298,9 @@ class Dialer:
             async with asyncio.timeout(ICE_DEADLINE + 1):
                 await connection.wait_open()
         except TimeoutError:
-            raise TimedOutError("the connection could not be opened in time") from None
+            raise TimedOutError("the connection could not be opened in time", advice=NO_PATH) from None
+        except EngineError as error:
+            raise UnreachableError(error.what, advice=NO_PATH) from error
         if connection.remote_fingerprint() != fingerprint:
             raise TrustError("the certificate of the connection is not the one in the sealed offer")
         parameters = Parameters(

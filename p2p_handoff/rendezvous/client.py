@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self, TypeVar
 
 import aiohttp
-from aiohttp import WSMsgType
+from aiohttp import AddrInfoType, WSMsgType
 from typing_extensions import override
 
 from p2p_handoff.errors import (
@@ -28,7 +29,7 @@ from p2p_handoff.errors import (
     VersionError,
 )
 from p2p_handoff.ids import DeviceId, device_id
-from p2p_handoff.limits import MAX_RELAY_MESSAGE, RELAY_CONNECT_DEADLINE, RELAY_HEARTBEAT
+from p2p_handoff.limits import MAX_RELAY_MESSAGE, RELAY_CONNECT_DEADLINE, RELAY_HEARTBEAT, RELAY_SEGMENT
 from p2p_handoff.rendezvous.address import RelayAddress, parse_relay_url
 from signaling.login import VERSIONS, answer
 from signaling.messages import Challenge, Farewell, FromRelay, Goodbye, Request, Welcome
@@ -79,15 +80,16 @@ class RelayClient(RelayPort):
             RemoteProtocolError: What answers there is not a relay.
         """
         address = parse_relay_url(url)
-        async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector(socket_factory=_short_segments)
+        async with aiohttp.ClientSession(connector=connector) as session, AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(deadline):
-                    socket = await _dial(session, address)
-                    stack.push_async_callback(socket.close)
-                    device = await _log_in(socket, address, identity_key, sign)
+                    web_socket = await _dial(session, address)
+                    stack.push_async_callback(web_socket.close)
+                    device = await _log_in(web_socket, address, identity_key, sign)
             except TimeoutError as error:
                 raise TimedOutError(f"the relay at {address.label} did not answer within {deadline:g} s") from error
-            client = cls(device, socket)
+            client = cls(device, web_socket)
             reader = asyncio.create_task(client._read())
             try:
                 yield client
@@ -116,6 +118,14 @@ class RelayClient(RelayPort):
         except HandoffError as error:
             self._lost(error.what)
         await self._socket.close()
+
+
+def _short_segments(found: AddrInfoType) -> socket.socket:
+    """A socket that neither sends nor asks for segments that some paths swallow."""
+    made = socket.socket(family=found[0], type=found[1], proto=found[2])
+    with suppress(OSError):  # a system without the option works on every path but those
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, RELAY_SEGMENT)
+    return made
 
 
 async def _dial(session: aiohttp.ClientSession, address: RelayAddress) -> aiohttp.ClientWebSocketResponse:

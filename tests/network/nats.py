@@ -51,7 +51,10 @@ def translated(source: Home, target: Home, stun: Stun = Stun.ANSWERS) -> Callabl
     def play(stage: Stage) -> Answer:
         connect(stage, source, target, stun)
         stage.session()
-        return stage.pushed()
+        first = stage.pushed()
+        # Who cannot be helped is told why, and what would help.
+        assert (first.exit_code == 4) == ("'stun'" in first.message), first.result
+        return first
 
     return play
 

@@ -247,25 +247,29 @@ class Peer:
 
     # --- what it knows ------------------------------------------------------------------------------
 
+    def told(self, command: str) -> Mapping[str, Any]:
+        """What the agent answers to a command without arguments, asked without a process of its own: for polling."""
+        return Client(socket_path(self.home)).call(command, timeout=PATIENCE)
+
     def sees(self, other: Peer) -> Mapping[str, Any]:
         """Wait until it has another device in sight."""
 
         def entry() -> Mapping[str, Any] | None:
-            found = [item for item in self.ask("peers")["peers"] if item["name"] == other.name and item["online"]]
+            found = [item for item in self.told("peers")["peers"] if item["name"] == other.name and item["online"]]
             return found[0] if found else None
 
         return until(entry, START_PATIENCE, f"{self.name} sees {other.name}")
 
     def session(self, title: str) -> Mapping[str, Any]:
         """A session as this device knows it."""
-        (found,) = [item for item in self.ask("sessions")["sessions"] if item["title"] == title]
+        (found,) = [item for item in self.told("sessions")["sessions"] if item["title"] == title]
         return dict(found)
 
     def request(self) -> Mapping[str, Any]:
         """Wait for the one request that asks for an answer."""
 
         def pending() -> Mapping[str, Any] | None:
-            requests = self.ask("requests")["requests"]
+            requests = self.told("requests")["requests"]
             return requests[0] if requests else None
 
         return until(pending, PATIENCE, f"{self.name} is asked")

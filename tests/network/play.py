@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import multiprocessing
 import sys
 import tempfile
@@ -24,14 +26,15 @@ _HEADER = ("scenario", "engine", "written down beforehand", "seen", "seconds")
 class Row:
     """One scenario as it was played."""
 
-    scenario: Scenario
+    number: int
+    """In the table: a play is a function that no other process can be handed."""
     problem: str
     """Empty when it ended as expected."""
     seconds: float
 
     def cells(self) -> tuple[str, ...]:
         """For the table."""
-        row = self.scenario
+        row = SCENARIOS[self.number]
         seen = self.problem.splitlines()[0][:160] if self.problem else "as expected"
         return f"{row.family}: {row.name}", row.engine, row.end.value, seen, f"{self.seconds:.0f}"
 
@@ -46,7 +49,7 @@ def main() -> int:
     if problem := missing():
         sys.stderr.write(f"scenarios: {problem}\n")
         return 2
-    chosen = [(row, options.seed) for row in SCENARIOS if _is_chosen(row, options)]
+    chosen = [(number, options.seed) for number, row in enumerate(SCENARIOS) if _is_chosen(row, options)]
     began = time.monotonic()
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         rows = []
@@ -60,7 +63,7 @@ def main() -> int:
         f"{time.monotonic() - began:.0f} s with {options.jobs} at a time, seed {options.seed}\n"
     )
     for row in failed:
-        sys.stdout.write(f"\n--- {row.scenario.title}\n{row.problem}\n")
+        sys.stdout.write(f"\n--- {SCENARIOS[row.number].title}\n{row.problem}\n")
     return 1 if failed else 0
 
 
@@ -79,16 +82,17 @@ def _is_chosen(row: Scenario, options: argparse.Namespace) -> bool:
     return wanted and (row.quick or not options.quick)
 
 
-def _play(chosen: tuple[Scenario, int]) -> Row:
-    scenario, seed = chosen
+def _play(chosen: tuple[int, int]) -> Row:
+    number, seed = chosen
     began = time.monotonic()
     problem = ""
-    with tempfile.TemporaryDirectory(prefix="handoff-scenario-", ignore_cleanup_errors=True) as root:
+    scratch = tempfile.TemporaryDirectory(prefix="handoff-scenario-", ignore_cleanup_errors=True)
+    with scratch as root, contextlib.redirect_stderr(io.StringIO()) as logs:
         try:
-            run(scenario, Path(root), seed)
+            run(SCENARIOS[number], Path(root), seed)
         except (AssertionError, LabError, MomentMissedError) as error:
-            problem = f"{type(error).__name__}: {error}"
-    return Row(scenario, problem, time.monotonic() - began)
+            problem = f"{type(error).__name__}: {error}\n{logs.getvalue()}"
+    return Row(number, problem, time.monotonic() - began)
 
 
 def print_table(rows: Sequence[Row], *, markdown: bool) -> None:

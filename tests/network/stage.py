@@ -196,7 +196,7 @@ class Stage:
 
     def role(self, peer: Peer) -> str:
         """What the session is to a device; empty where it never came."""
-        sessions: list[Mapping[str, Any]] = peer.ask("sessions")["sessions"]
+        sessions: list[Mapping[str, Any]] = peer.told("sessions")["sessions"]
         return next((str(item["role"]) for item in sessions if item["title"] == TITLE), "")
 
 

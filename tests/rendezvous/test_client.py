@@ -33,7 +33,7 @@ from p2p_handoff.errors import (
     VersionError,
 )
 from p2p_handoff.ids import DeviceId, RoomId
-from p2p_handoff.limits import MAX_ENVELOPE, RELAY_CLIENT_QUEUE
+from p2p_handoff.limits import MAX_ENVELOPE, RELAY_CLIENT_QUEUE, RELAY_SEGMENT
 from p2p_handoff.rendezvous.client import RelayClient
 from signaling import messages as m
 from signaling.login import VERSIONS
@@ -55,6 +55,12 @@ async def pair() -> AsyncIterator[tuple[RelayClient, RelayClient]]:
         RelayClient.connect(url, BOB.key, BOB.sign) as bob,
     ):
         yield alice, bob
+
+
+async def test_segments_are_short_enough_for_every_path() -> None:
+    async with running_relay() as url, RelayClient.connect(url, ALICE.key, ALICE.sign) as alice:
+        used = alice._socket.get_extra_info("socket")
+        assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= RELAY_SEGMENT
 
 
 @asynccontextmanager
