@@ -87,7 +87,7 @@ class Story:
     async def tell(self) -> None:
         """Run it all."""
         await self._prepare()
-        for _ in range(self._source.randint(6, 14)):
+        for _ in range(self._source.randint(15, 45)):
             await self._step()
             self._witness.check_now()
         await self._stop_faults()
@@ -105,7 +105,7 @@ class Story:
         chat, folder = first.things / "chat.jsonl", first.things / "project"
         first.write(chat, b'{"begin":true}\n')
         paths = [chat]
-        if self._source.random() < 0.5:
+        if self._source.random() < 0.3:
             first.write(folder / "begin.txt", b"begin")
             paths.append(folder)
         record = await first.begin(*paths, title="work")
@@ -129,12 +129,14 @@ class Story:
             await action(self)
         except (CrashedError, HandoffError) as error:
             self._simulation.trace.note("-", f"{type(error).__name__}")
-        await asyncio.sleep(self._source.choice((0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.5, 12.0)))
+        await asyncio.sleep(self._source.choice((0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 0.6, 1.0, 1.0)))
 
     async def _push(self) -> None:
         owner = self._owner()
         if owner is not None:
             self._ask(owner.to(self._other(owner), self._session, only=self._only()), "push")
+        if self._source.random() < 0.6:
+            await asyncio.wait(self._asked, timeout=5.0)
 
     async def _push_from_anywhere(self) -> None:
         device = self._device()
@@ -226,6 +228,14 @@ class Story:
         for device in self._devices:
             if not device.is_running:
                 await self._start(device)
+
+    async def _heal(self) -> None:
+        for number, one in enumerate(self._devices):
+            for other in self._devices[number + 1 :]:
+                if self._simulation.link(one, other).is_parted:
+                    self._simulation.heal(one, other)
+        await self._restart()
+        await asyncio.sleep(2.0)
 
     async def _suspend(self) -> None:
         device = self._device()
@@ -396,11 +406,11 @@ class Story:
 
 
 _ACTIONS: Final[Mapping[Callable[[Story], Awaitable[None]], int]] = {
-    Story._push: 24,
-    Story._push_from_anywhere: 3,
-    Story._take: 10,
-    Story._both_at_once: 5,
-    Story._two_targets: 4,
+    Story._push: 48,
+    Story._push_from_anywhere: 2,
+    Story._take: 16,
+    Story._both_at_once: 8,
+    Story._two_targets: 6,
     Story._edit: 10,
     Story._edits_of_the_owner: 8,
     Story._cancel: 4,
@@ -412,6 +422,7 @@ _ACTIONS: Final[Mapping[Callable[[Story], Awaitable[None]], int]] = {
     Story._crash_all: 1,
     Story._stop: 2,
     Story._restart: 4,
+    Story._heal: 8,
     Story._suspend: 3,
     Story._jump_clock: 2,
     Story._fill_disk: 2,
