@@ -130,6 +130,26 @@ class Simulation:
         if announced:
             self.network.announce_again(one.name, other.name)
 
+    async def mend(self, *, announced: bool = True) -> None:
+        """End all faults: everybody runs, every link is whole, every disk has room.
+
+        Args:
+            announced: As for ``heal``.
+        """
+        self.trace.note("network", "no more faults")
+        devices = list(self.all.values())
+        for device in devices:
+            device.resume()
+            device.disk.full = False
+            device.disk.forget_kill()
+        for number, one in enumerate(devices):
+            for other in devices[number + 1 :]:
+                self.link(one, other).forget_cut()
+                self.heal(one, other, announced=announced)
+        for device in devices:
+            if not device.is_running:
+                await device.start()
+
     # --- messages -----------------------------------------------------------------------------------
 
     def on_message(self, hook: Callable[[Device, Message], None]) -> Callable[[], None]:

@@ -119,6 +119,9 @@ class Story:
             self._simulation.trace.note(device.name, f"did not start: {type(error).__name__}")
             device.crash()
             return
+        self._listen(device)
+
+    def _listen(self, device: Device) -> None:
         device.agent.on("request", lambda fields: self._answer(device, fields))
 
     # --- steps --------------------------------------------------------------------------------------
@@ -337,19 +340,10 @@ class Story:
     # --- the end ------------------------------------------------------------------------------------
 
     async def _stop_faults(self) -> None:
-        simulation = self._simulation
-        simulation.trace.note("-", "no more faults")
-        for device in self._devices:
-            device.resume()
-            device.disk.full = False
-            device.disk.forget_kill()
-        for number, one in enumerate(self._devices):
-            for other in self._devices[number + 1 :]:
-                simulation.link(one, other).forget_cut()
-                simulation.heal(one, other, announced=self._source.random() < 0.5)
-        for device in self._devices:
-            if not device.is_running:
-                await self._start(device)
+        down = [device for device in self._devices if not device.is_running]
+        await self._simulation.mend(announced=self._source.random() < 0.5)
+        for device in down:
+            self._listen(device)
 
     async def _settle(self) -> None:
         loop = asyncio.get_running_loop()
@@ -378,9 +372,8 @@ class Story:
         owner = self._witness.primary()
         self._write(owner)
         other = self._other(owner)
-        while other.id not in {peer.device for peer in owner.agent.discover() if peer.online}:  # noqa: ASYNC110
-            await asyncio.sleep(10.0)
-        await asyncio.sleep(1.0)
+        await self._simulation.mend()
+        await asyncio.sleep(3.0)
         report = await self._until_done(owner, other)
         if report != "done":
             raise BrokenPromiseError(f"I7: the session cannot be handed over any more ({report})")
