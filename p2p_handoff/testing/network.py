@@ -174,10 +174,9 @@ class SimulatedPort(RelayPort):
             UnreachableError: Nobody listens there.
             TimedOutError: No answer within the deadline.
         """
-        there = self._host.network.hosts.get(host)
-        if self._link.is_parted:
-            await self._wait_in_vain(host)
+        await self._knock(host)
         await asyncio.sleep(2 * self._link.travel())
+        there = self._host.network.hosts.get(host)
         if there is None or there.port != port or there.relay is None or there.process.state is State.DEAD:
             raise UnreachableError(f"nobody listens at {host}:{port}")
         welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -230,9 +229,12 @@ class SimulatedPort(RelayPort):
         self._host.process.at_end.append(lambda: there_lane.send(leave))
         self._back.send(lambda: None if welcome.done() else welcome.set_result(None))
 
-    @staticmethod
-    async def _wait_in_vain(host: str) -> None:
-        await asyncio.sleep(RELAY_CONNECT_DEADLINE)
+    async def _knock(self, host: str) -> None:
+        """Connect as TCP does: asked again after one second, and after two more (RFC 6298 §2)."""
+        for pause in (1.0, 2.0, RELAY_CONNECT_DEADLINE - 3.0):
+            if not self._link.is_parted:
+                return
+            await asyncio.sleep(pause)
         raise TimedOutError(f"{host} did not answer within {RELAY_CONNECT_DEADLINE:g} s")
 
 

@@ -11,9 +11,11 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from p2p_handoff.agent.report import Report
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import SessionId
 from p2p_handoff.security.link_terms import LinkKind
@@ -137,26 +139,26 @@ class Story:
     async def _push(self) -> None:
         owner = self._owner()
         if owner is not None:
-            self._ask(owner.to(self._other(owner), self._session, only=self._only()), "push")
+            self._ask(partial(owner.to, self._other(owner), self._session, only=self._only()), "push")
         if self._source.random() < 0.6:
             await asyncio.wait(self._asked, timeout=5.0)
 
     async def _push_from_anywhere(self) -> None:
         device = self._device()
-        self._ask(device.to(self._other(device), self._session, only=self._only()), "push")
+        self._ask(partial(device.to, self._other(device), self._session, only=self._only()), "push")
 
     async def _take(self) -> None:
         device = self._device()
-        self._ask(device.take(self._session, self._owner() or self._other(device)), "take")
+        self._ask(partial(device.take, self._session, self._owner() or self._other(device)), "take")
 
     async def _both_at_once(self) -> None:
         owner = self._owner()
         if owner is None:
             return
         other = self._other(owner)
-        self._ask(owner.to(other, self._session), "push")
+        self._ask(partial(owner.to, other, self._session), "push")
         await asyncio.sleep(self._source.choice((0.0, 0.01, 0.05)))
-        self._ask(other.take(self._session, owner), "take")
+        self._ask(partial(other.take, self._session, owner), "take")
 
     async def _two_targets(self) -> None:
         owner = self._owner()
@@ -164,8 +166,8 @@ class Story:
             return
         for other in self._devices:
             if other is not owner:
-                self._ask(owner.to(other, self._session), "push")
-                self._ask(other.take(self._session, owner), "take")
+                self._ask(partial(owner.to, other, self._session), "push")
+                self._ask(partial(other.take, self._session, owner), "take")
 
     async def _edit(self) -> None:
         self._write(self._device())
@@ -290,13 +292,13 @@ class Story:
     def _only(self) -> Sequence[str]:
         return (self._source.choice(("messages", "files")),) if self._source.random() < 0.1 else ()
 
-    def _ask(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+    def _ask(self, work: Callable[[], Coroutine[Any, Any, Report]], name: str) -> None:
         self._simulation.trace.note("-", name)
         self._asked.append(asyncio.create_task(self._outcome(work, name)))
 
-    async def _outcome(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+    async def _outcome(self, work: Callable[[], Coroutine[Any, Any, Report]], name: str) -> None:
         try:
-            outcome = (await work).outcome
+            outcome = (await work()).outcome
         except (HandoffError, CrashedError) as error:
             outcome = getattr(error, "code", "crashed")
         except asyncio.CancelledError:
