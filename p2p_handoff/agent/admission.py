@@ -16,15 +16,16 @@ from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.push_refusals import About, forked, refusal
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
-from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
+from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError, UsageError
 from p2p_handoff.ids import DeviceId, TxnId
-from p2p_handoff.protocol import admission, wishes
+from p2p_handoff.protocol import admission, reunion, wishes
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.protocol.reunion import Merging
 from p2p_handoff.protocol.wishes import PushFacts
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.session.manifest import Manifest, Part
+from p2p_handoff.session.manifest import Manifest, Part, root_of
 from p2p_handoff.session.ownership import is_lost
 
 
@@ -105,8 +106,23 @@ class Admission:
         )
         admitted = admission.judge_init(init, standing)
         if admitted is not None:
+            self._check_no_fork(init)
+        if init.mode is not Mode.COPY:
             self._make_way(init)
-        return Offer(init, admitted)
+        return Offer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)
+
+    def _check_no_fork(self, init: msg.Init) -> None:
+        """What was done in a fork comes first: the original has no place here while it is open."""
+        if self._services.store.forks.open_of(init.session) is not None:
+            raise RejectedError(
+                "that device went on in a fork of the session, which is merged first", reason=RejectReason.BUSY.value
+            )
+
+    def _merging(self, init: msg.Init) -> Merging:
+        store = self._services.store
+        parent = reunion.parent_of(init)
+        busy = store.generations.change_of(parent.session) is not None
+        return reunion.judge_merge(init, parent, store.ownership.held_of(parent.session), busy=busy)
 
     def _make_way(self, init: msg.Init) -> None:
         others = (
@@ -122,7 +138,8 @@ class Admission:
         link = self._services.store.links.get(init.source)
         if link is None:
             return Refusal(RejectReason.UNTRUSTED, "the devices are not linked")
-        if link.kind is LinkKind.OWN and init.mode is Mode.MOVE:
+        again = init.mode is Mode.MERGE and self._services.store.forks.merged(init.session, root_of(manifest))
+        if again or (link.kind is LinkKind.OWN and init.mode is not Mode.COPY):
             return Consent()
         loop = asyncio.get_running_loop()
         request = IncomingRequest(

@@ -81,6 +81,17 @@ class Arrivals:
             self._arrivals.clear()
             raise
 
+    def fitting(self, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """Those of the offered parts that this device can take: all."""
+        return tuple(parts)
+
+    async def decide(self, manifest: Manifest) -> None:
+        """The last moment to refuse what is sealed: for a handoff, and for a copy, there is no reason here.
+
+        Args:
+            manifest: As it arrived.
+        """
+
     def all(self) -> tuple[Arrival, ...]:
         """The accepted parts in the manifest's order."""
         return tuple(self._arrivals.values())

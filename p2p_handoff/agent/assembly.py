@@ -107,7 +107,7 @@ class Assembly:
         self.handoffs = Handoffs(services, given.requests)
         self.undoing = Undoing(services, self.handoffs.is_busy)
         self.forking = Forking(services)
-        self.reunion = Reunion(services, self.handoffs.is_busy)
+        self.reunion = Reunion(services, self.handoffs.is_busy, self.handoffs.push)
         stack.push_async_callback(self.handoffs.close)
         self.confirmation = Confirmation(self.store, given.events, self.dialer.connect, given.outside.entropy)
         stack.push_async_callback(self.confirmation.close)

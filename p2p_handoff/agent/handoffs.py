@@ -18,7 +18,9 @@ from typing import Any, Final
 
 from p2p_handoff.agent import aftermath
 from p2p_handoff.agent.admission import Admission
-from p2p_handoff.agent.incoming import Incoming
+from p2p_handoff.agent.arrivals import Arrivals
+from p2p_handoff.agent.incoming import Incoming, Offer
+from p2p_handoff.agent.merging import MergeArrivals
 from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
 from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.report import Report
@@ -342,7 +344,8 @@ class Handoffs:
             self._take_failed(init, error)
             return
         ask = self._asked_for(init)  # Kept by the closure: the take itself is over once the handoff has begun.
-        incoming = Incoming(self._services, offer, lambda *seen: self._consent(offer.init, ask, *seen))
+        arrivals = self._arrivals_of(offer)
+        incoming = Incoming(self._services, offer, lambda *seen: self._consent(offer.init, ask, *seen), arrivals)
         incoming.attach(wire)
         self._incoming[init.txn] = incoming
         if init.mode is Mode.COPY and self._expected is not None and self._expected.txn is None:
@@ -350,6 +353,12 @@ class Handoffs:
         if ask is not None and not ask.begun.done():
             ask.begun.set_result(incoming)
         self._spawn(self._run_incoming(incoming), f"in {init.txn[:6]}")
+
+    def _arrivals_of(self, offer: Offer) -> Arrivals:
+        services, init = self._services, offer.init
+        if offer.merging is not None:
+            return MergeArrivals(services, offer.merging, init.txn, init.source, self.is_busy)
+        return Arrivals(services.catalog, init.mode, init.txn, services.settings.receive_dir)
 
     def _take_failed(self, init: msg.Init, error: HandoffError) -> None:
         """What this device asked for cannot be taken: its user hears why."""

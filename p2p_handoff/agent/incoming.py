@@ -48,6 +48,7 @@ from p2p_handoff.protocol.judgement import Terms
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
 from p2p_handoff.protocol.records import ObjectRecord
+from p2p_handoff.protocol.reunion import Merging
 from p2p_handoff.protocol.target import Target, TargetEffect, TargetEvent, TargetState
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import ChainState
@@ -79,7 +80,9 @@ class Offer:
 
     init: msg.Init
     admitted: Admitted | None
-    """Its verified chain; None for a copy."""
+    """Its verified chain; None where no ownership moves."""
+    merging: Merging | None = None
+    """For a merge: the fork."""
 
 
 class Incoming:
@@ -89,10 +92,15 @@ class Incoming:
         services: The agent's parts.
         offer: The checked Init.
         consent: Asks whoever must be asked, given the offered parts; rules for own devices are in there.
+        arrivals: Where the parts go.
     """
 
     def __init__(
-        self, services: Services, offer: Offer, consent: Callable[[Manifest, tuple[Part, ...], int], Awaitable[Answer]]
+        self,
+        services: Services,
+        offer: Offer,
+        consent: Callable[[Manifest, tuple[Part, ...], int], Awaitable[Answer]],
+        arrivals: Arrivals,
     ) -> None:
         loop = asyncio.get_running_loop()
         init = offer.init
@@ -104,7 +112,7 @@ class Incoming:
         self._loop = loop
         self._events: asyncio.Queue[TargetEvent | msg.Grant | Finding[TargetEvent]] = asyncio.Queue()
         self._fetcher = Fetcher(init.txn, self._progressed)
-        self._arrivals = Arrivals(services.catalog, init.mode, init.txn, services.settings.receive_dir)
+        self._arrivals = arrivals
         self._wire: Wire | None = None
         self._replaced: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._work = Work[TargetEvent](self._events.put_nowait)
@@ -352,7 +360,8 @@ class Incoming:
         answer = await self._consent(manifest, parts, self._request.expires_in)
         if isinstance(answer, Refusal):
             return tgt.UserRejected(answer.reason, answer.text)
-        chosen = tuple(part for part in parts if not answer.types or part.type.value in answer.types)
+        wished = [part for part in parts if not answer.types or part.type.value in answer.types]
+        chosen = self._arrivals.fitting(wished)
         if not chosen:
             return tgt.UserRejected(RejectReason.NOTHING_CHOSEN, "no offered part is of a chosen type")
         await in_thread(self._prepare, manifest, chosen, answer.into)
@@ -425,6 +434,7 @@ class Incoming:
     async def _seal(self, data: bytes) -> TargetEvent:
         self._manifest = self._later_manifest(data)
         if await self._fetch_all(self._manifest):
+            await self._arrivals.decide(self._manifest)
             return tgt.Sealed()
         return tgt.SealFailed(RejectReason.FAILED, "something changed at the source after it was frozen")
 
@@ -476,7 +486,8 @@ class Incoming:
         self._services.catalog.forget_open(self.machine.session)
         await in_thread(self._services.keeper.prune, self.machine.session)
         self._pause = self._loop.time() - self._granted_at if self._granted_at else 0.0
-        for arrival, placement in zip(self._arrivals.all(), self._placements, strict=True):
+        merged = self.machine.mode is Mode.MERGE  # into a session that is in use here
+        for arrival, placement in () if merged else zip(self._arrivals.all(), self._placements, strict=True):
             detail = await resume.run(self._services.settings.resume, arrival.part.kind, placement.path)
             self._resumed.extend([detail] if detail else [])
         return tgt.Committed()

@@ -88,6 +88,8 @@ class OutgoingPlan:
     """True when the target asked for it."""
     max_pause: float = 0.3
     """Seconds."""
+    parent: bytes = b""
+    """For a merge: the encoded manifest that the fork left, if its objects can be served."""
 
 
 class Outgoing:
@@ -378,9 +380,10 @@ class Outgoing:
         plan = self.plan
         record = self._services.store.sessions.get(plan.session)
         assert record is not None
-        chain = record.chain if plan.mode is msg.Mode.MOVE else b""
+        chain = b"" if plan.mode is msg.Mode.COPY else record.chain
         me = self._services.identity.device
-        return msg.Init(plan.txn, plan.session, me, plan.target, plan.mode, record.ownership.epoch, chain, plan.take)
+        epoch = record.ownership.epoch
+        return msg.Init(plan.txn, plan.session, me, plan.target, plan.mode, epoch, chain, plan.take, plan.parent)
 
     async def _send_round(self, effect: src.SendRound) -> None:
         if effect.number > MAX_ROUNDS:

@@ -8,17 +8,21 @@ store each time something happens that may matter, so a crash at any step is tak
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from p2p_handoff.agent.catalog import is_there
 from p2p_handoff.agent.forking import copy_state
+from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
+from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import HandoffError
-from p2p_handoff.ids import SessionId
-from p2p_handoff.session.manifest import decode_manifest
+from p2p_handoff.ids import SessionId, new_txn_id
+from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.session.manifest import decode_manifest, root_of
 from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.store.forks import Fork, ForkState
 from p2p_handoff.store.records import SessionRecord
@@ -26,9 +30,26 @@ from p2p_handoff.store.records import SessionRecord
 log = logging.getLogger(__name__)
 
 _TELLING: Final = frozenset(
-    ("connected", "forked", "rejoined", "handoff", "handoff-failed", "released", "owner", "session-started", "undone")
+    (
+        "connected",
+        "found",
+        "forked",
+        "rejoined",
+        "handoff",
+        "handoff-failed",
+        "released",
+        "owner",
+        "session-started",
+        "undone",
+    )
 )
 """Events after which a fork and its original may come together."""
+AGAIN_AFTER: Final = 30.0
+"""Seconds until an original's primary that was busy or out of reach is tried again, if nothing is heard before."""
+_ROUNDS: Final = 3
+"""Merges of a fork in which somebody works all the time, before the rest counts as edits of the original."""
+_FINAL: Final = frozenset((RejectReason.DECLINED.value, RejectReason.EXPIRED.value))
+"""Answers of a person: not asked again before the next start."""
 
 
 class Reunion:
@@ -37,11 +58,21 @@ class Reunion:
     Args:
         services: The agent's parts.
         is_busy: Tells whether a handoff of a session is under way.
+        push: Begins an outgoing handoff.
     """
 
-    def __init__(self, services: Services, is_busy: Callable[[SessionId], bool]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        is_busy: Callable[[SessionId], bool],
+        push: Callable[[OutgoingPlan], Outgoing],
+    ) -> None:
         self._services = services
         self._is_busy = is_busy
+        self._push = push
+        self._answered: set[SessionId] = set()
+        """Forks that a person on the other side has said no to."""
+        self._looking: dict[SessionId, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unsubscribe = services.events.subscribe(self._heard)
@@ -54,9 +85,10 @@ class Reunion:
     async def close(self) -> None:
         """Stop looking; what is under way is taken up at the next start."""
         self._unsubscribe()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, *self._looking.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _heard(self, name: str, _fields: Mapping[str, Any]) -> None:
         if name in _TELLING:
@@ -64,14 +96,25 @@ class Reunion:
 
     async def _run(self) -> None:
         while True:
-            await self._news.wait()
+            forks = self._services.store.forks.open()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_AFTER if forks else None):
+                    await self._news.wait()
             self._news.clear()
             for fork in self._services.store.forks.open():
-                try:
-                    await self._look(fork)
-                except Exception as error:
-                    known = error if isinstance(error, HandoffError) else None
-                    log.error("fork %s stays for now: %s", fork.fork[:6], error, exc_info=None if known else error)
+                if fork.fork not in self._looking:
+                    task = asyncio.create_task(self._try(fork), name=f"reunion {fork.fork[:6]}")
+                    self._looking[fork.fork] = task
+
+    async def _try(self, fork: Fork) -> None:
+        try:
+            await self._look(fork)
+        except HandoffError as error:
+            log.info("fork %s stays for now: %s", fork.fork[:6], error)
+        except Exception:
+            log.exception("fork %s stays for now", fork.fork[:6])
+        finally:
+            del self._looking[fork.fork]
 
     async def _look(self, fork: Fork) -> None:
         sessions = self._services.store.sessions
@@ -82,9 +125,51 @@ class Reunion:
             return  # Nobody has the original any more: the fork is what there is.
         if self._is_moving(fork.original) or self._is_moving(fork.fork):
             return
-        if original.ownership.role is Role.PRIMARY:
+        match original.ownership.role:
+            case Role.PRIMARY:
+                together = True
+            case Role.SECONDARY:
+                together = await self._is_taken_in(fork, original)
+            case _:
+                together = False
+        if together:
             await in_thread(self._end, fork, original)
             self._tell(fork, copy)
+
+    async def _is_taken_in(self, fork: Fork, original: SessionRecord) -> bool:
+        """Have the original's primary merge the fork; True once all that is here now is durable there."""
+        services, target = self._services, original.ownership.primary
+        if services.store.links.get(target) is None or fork.fork in self._answered:
+            return False
+        for _ in range(_ROUNDS):
+            parent = fork.manifest if await in_thread(self._shows_parent, fork) else b""
+            plan = OutgoingPlan(new_txn_id(services.entropy), fork.fork, target, Mode.MERGE, parent=parent)
+            report = await asyncio.shield(self._push(plan).settled)
+            if report.reason == RejectReason.NOTHING_CHOSEN.value:
+                return True  # The other device has none of these parts: they are held here.
+            if report.outcome != "done":
+                self._note_answer(fork, report)
+                return False
+            picture = await in_thread(services.catalog.picture, fork.fork)
+            if root_of(picture.manifest).hex() == report.root:
+                return True
+        return True  # What is still being written stays here, as edits of the original's copy.
+
+    def _note_answer(self, fork: Fork, report: Report) -> None:
+        if report.reason in _FINAL:
+            self._answered.add(fork.fork)
+        log.info("fork %s is not merged yet: %s", fork.fork[:6], report.text)
+
+    def _shows_parent(self, fork: Fork) -> bool:
+        """Whether what the fork left can be served for comparison. Blocks."""
+        catalog = self._services.catalog
+        roots = {part.id: part.root for part in decode_manifest(fork.manifest).parts}
+        with catalog.guard(fork.fork):
+            return all(
+                catalog.open_part(binding).mark_parent(roots[binding.part])
+                for binding in catalog.bindings(fork.fork)
+                if is_there(binding) and binding.part in roots
+            )
 
     def _is_moving(self, session: SessionId) -> bool:
         store = self._services.store

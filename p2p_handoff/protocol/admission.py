@@ -69,7 +69,7 @@ class Other:
 
 
 def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
-    """Find out whether a handoff may begin. A copy has no chain: None.
+    """Find out whether a handoff may begin. Ownership moves by none but a move: else None.
 
     Raises:
         RejectedError: It is refused, for a reason that the source may know.
@@ -83,6 +83,8 @@ def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
     if init.mode is Mode.COPY:
         return None
     _check_homes(standing)
+    if init.mode is Mode.MERGE:
+        return None  # protocol.reunion has the rest
     chain = chains.decode_chain(init.chain)
     state = chains.verify_chain(chain)
     if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):

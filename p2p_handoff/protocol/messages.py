@@ -48,6 +48,8 @@ class Mode(Enum):
     """The target becomes the primary."""
     COPY = "copy"
     """The target gets a copy; no ownership moves (``handoff send``)."""
+    MERGE = "merge"
+    """The target, primary of the original, takes in a fork; no ownership moves."""
 
 
 class RejectReason(Enum):
@@ -142,9 +144,11 @@ class Init:
     epoch: int
     """The source's epoch; the target's will be one higher."""
     chain: bytes
-    """The session's ownership chain, encoded; empty for a copy."""
+    """The session's ownership chain, encoded; for a merge the fork's; empty for a copy."""
     take: bool
     """True when this answers the target's own Take: no consent is asked."""
+    parent: bytes = b""
+    """For a merge: the manifest that the fork left, if the source can still show what it names; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

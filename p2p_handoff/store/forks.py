@@ -7,6 +7,7 @@ transaction. The rules are in session.journal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -160,13 +161,20 @@ class Forks:
 
     # --- at the original's primary ------------------------------------------------------------------
 
-    def note_merge(self, merge: Merge) -> None:
-        """A fork is taken in, inside the transaction that decides it; the same again changes nothing."""
-        self._rows.database.write(
-            "INSERT INTO merges (fork, root, original, source, merged_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
-            (merge.fork, merge.root, merge.original, merge.source, merge.merged_at),
-        )
+    def take_in(self, merge: Merge, decide: Callable[[], None]) -> None:
+        """A fork is taken in: its note and what follows from it are one transaction. The same again notes nothing.
+
+        Args:
+            merge: The note.
+            decide: Writes the rest.
+        """
+        with self._rows.database.transaction():
+            decide()
+            self._rows.database.write(
+                "INSERT INTO merges (fork, root, original, source, merged_at) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (merge.fork, merge.root, merge.original, merge.source, merge.merged_at),
+            )
 
     def merged(self, fork: SessionId, root: Digest) -> bool:
         """True when exactly this was taken in before."""

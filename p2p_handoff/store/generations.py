@@ -156,12 +156,13 @@ class Generations:
         with self._database.transaction():
             self.decide_within(change, kept, parts)
 
-    def decide_within(self, change: str, kept: Kept, parts: Sequence[PendingChange]) -> None:
-        """As ``decide``, inside a transaction that decides more."""
+    def decide_within(self, change: str, kept: Kept | None, parts: Sequence[PendingChange]) -> None:
+        """As ``decide``, inside a transaction that decides more; without ``kept`` where none are kept."""
         update = "UPDATE changes SET phase = ? WHERE id = ?"
         if self._database.write(update, (Phase.PLACING.value, change)) != 1:
             raise NotFoundError("the change was given up")
-        self._add(kept)
+        if kept is not None:
+            self._add(kept)
         for part in parts:
             self._database.write(
                 "INSERT INTO pending_changes (change, session, part, directory, state, kind) VALUES (?, ?, ?, ?, ?, ?)",

@@ -64,7 +64,7 @@ def target_in(state: TargetState, mode: Mode = Mode.MOVE, **fields: Any) -> Targ
 
 def source_steps() -> Iterator[tuple[Source, src.SourceEvent, src.Step]]:
     """Every listed pair, with and without a nonce and a wish to cancel."""
-    tables = {Mode.MOVE: src.SOURCE_RULES, Mode.COPY: src.COPY_RULES}
+    tables = {Mode.MOVE: src.SOURCE_RULES, Mode.COPY: src.COPY_RULES, Mode.MERGE: src.COPY_RULES}
     for mode, state, event in itertools.product(Mode, SourceState, SOURCE_EVENTS):
         for nonce, cancel_asked in itertools.product((b"", NONCE), (False, True)):
             machine = source_in(state, mode, nonce=nonce, cancel_asked=cancel_asked)
@@ -74,7 +74,7 @@ def source_steps() -> Iterator[tuple[Source, src.SourceEvent, src.Step]]:
 
 def target_steps() -> Iterator[tuple[Target, tgt.TargetEvent, tgt.Step]]:
     """Every listed pair."""
-    tables = {Mode.MOVE: tgt.TARGET_RULES, Mode.COPY: tgt.COPY_RULES}
+    tables = {Mode.MOVE: tgt.TARGET_RULES, Mode.COPY: tgt.COPY_RULES, Mode.MERGE: tgt.COPY_RULES}
     for mode, state, event in itertools.product(Mode, TargetState, TARGET_EVENTS):
         machine = target_in(state, mode)
         if (state, type(event)) in tables[mode]:

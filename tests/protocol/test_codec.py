@@ -202,7 +202,7 @@ def test_every_text_and_list_of_every_message_has_a_bound() -> None:
     }
     # Their decoders bound them: a manifest by its parts, a chain by its statements.
     manifests = {f"{kind}.manifest" for kind in ("Request", "Round", "Grant", "Finish")}
-    assert unbounded == manifests | {"Init.chain", "ChainNews.chain"}
+    assert unbounded == manifests | {"Init.chain", "Init.parent", "ChainNews.chain"}
 
 
 def test_a_message_larger_than_the_limit_is_refused() -> None:

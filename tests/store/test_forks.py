@@ -126,8 +126,7 @@ def test_after_a_rejoined_fork_the_next_grant_can_be_forked_again(store: Store, 
 def test_a_merge_is_noted_once_by_fork_and_root(store: Store) -> None:
     merge = Merge(FORK, ROOT, SESSION, B.device, 100.0)
     for at in (100.0, 200.0):
-        with store._database.transaction():
-            store.forks.note_merge(replace(merge, merged_at=at))
+        store.forks.take_in(replace(merge, merged_at=at), lambda: None)
     assert store.forks.merges_into(SESSION) == (merge,)
     assert store.forks.merged(FORK, ROOT)
     assert not store.forks.merged(FORK, digest(b"later"))
