@@ -136,5 +136,7 @@ RELAY_CLIENT_QUEUE: Final = 256
 RELAY_RETRY_MIN: Final = 0.5
 RELAY_RETRY_MAX: Final = 60.0
 """Bounds of the pause before a lost relay is dialled again."""
+RELAY_HURRY: Final = 1.0
+"""Seconds between two attempts at a lost relay while a session is in doubt: as often as the device is dialled."""
 RELAY_STABLE_AFTER: Final = 10.0
 """A connection that lasted this long resets the pause."""

@@ -34,6 +34,7 @@ from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.reunion import Reunion
+from p2p_handoff.agent.seeking import Seeker
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.surroundings import Surroundings
 from p2p_handoff.agent.undoing import Undoing
@@ -194,10 +195,15 @@ class Assembly:
             entropy=given.outside.entropy,
             connect=self.dialer.connect,
             peer_name=self.peer_book.name,
+            seek=Seeker(self._connect_urgently, self.surroundings.sighted, given.outside.entropy).reach,
             is_old=self.old_copies.is_old,
             sighted=self.surroundings.sighted,
             clock=given.outside.clock,
         )
+
+    async def _connect_urgently(self, device: DeviceId, patience: float) -> Wire:
+        self.relays.hurry()
+        return await self.dialer.connect(device, patience)
 
     def _desk(self) -> LinkDesk:
         return LinkDesk(

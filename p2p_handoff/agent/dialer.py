@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import dataclass
 from typing import Any
 
+from p2p_handoff.agent.ladder import Climb, Reached, Rung
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.engines.base import Engine, EngineConnection, IceServer
@@ -104,8 +105,12 @@ class Dialer:
         wire = self._wires.get(device)
         return wire if wire is not None and wire.is_open else None
 
-    async def connect(self, device: DeviceId) -> Wire:
+    async def connect(self, device: DeviceId, patience: float | None = None) -> Wire:
         """An open wire to a linked device.
+
+        Args:
+            device: Whom to reach.
+            patience: Seconds until a relay must be reached; None for the ordinary deadline.
 
         Raises:
             TrustError: It is not linked, or what answers is not it.
@@ -117,7 +122,7 @@ class Dialer:
             return wire
         dial = self._dials.get(device)
         if dial is None:
-            dial = asyncio.create_task(self._dial(device), name=f"dial {device[:6]}")
+            dial = asyncio.create_task(self._dial(device, patience), name=f"dial {device[:6]}")
             self._dials[device] = dial
             dial.add_done_callback(lambda done: self._dialled(device, done))
         return await asyncio.shield(dial)
@@ -170,44 +175,60 @@ class Dialer:
 
     # --- dialling -----------------------------------------------------------------------------------
 
-    async def _dial(self, device: DeviceId) -> Wire:
+    async def _dial(self, device: DeviceId, patience: float | None) -> Wire:
         public = self._pinned(device)
         if public is None:
             raise TrustError("the device is not linked with this one", advice="link them with 'handoff link'")
-        failures: list[str] = []
-        advice = LOOK_THERE
+        failures: list[tuple[str, HandoffError]] = []
         await self._d.relays().wait_shared(0.5)
-        for url, rung in self._ladder(device):
-            try:
-                async with rung as port:
-                    wire = await self._offer(port, public)
-            except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
-                failures.append(_reason(url, error))
-                advice = NO_PATH if error.advice == NO_PATH else advice
-                continue
-            if url:
-                self._d.store.addresses.remember(device, url, at=self._d.clock())
-            self.adopt(wire)
-            return self.wire(device) or wire
+        climb = Climb(self._ladder(device), patience)
+        try:
+            async for reached in climb:
+                wire = await self._try(reached, public, failures)
+                if wire is not None:
+                    return wire
+        finally:
+            self._spawn(climb.leave())  # A relay that is slow to say goodbye delays nobody.
         link = self._d.store.links.get(device)
         name = link.name if link is not None else "the device"
-        reasons = ", ".join(failures) or "it is not on this network, and no relay knows it"
+        reasons = (
+            ", ".join(_reason(url, error) for url, error in failures)
+            or "it is not on this network, and no relay knows it"
+        )
         raise UnreachableError(
             f"{name} cannot be reached ({reasons})",
-            advice=advice,
+            advice=NO_PATH if any(error.advice == NO_PATH for _, error in failures) else LOOK_THERE,
         )
 
-    def _ladder(self, device: DeviceId) -> Iterator[tuple[str, contextlib.AbstractAsyncContextManager[RelayPort]]]:
-        """Ways that may lead to a device, best first; the URL is empty for a shared relay."""
+    async def _try(
+        self, reached: Reached, public: PublicIdentity, failures: list[tuple[str, HandoffError]]
+    ) -> Wire | None:
+        """The wire that an offer on a reached relay led to; None, and a reason more, when it led nowhere."""
+        device = public.device
+        try:
+            if reached.port is None:
+                assert reached.error is not None
+                raise reached.error
+            wire = await self._offer(reached.port, public)
+        except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
+            failures.append((reached.url, error))
+            return None
+        if reached.url:
+            self._d.store.addresses.remember(device, reached.url, at=self._d.clock())
+        self.adopt(wire)
+        return self.wire(device) or wire
+
+    def _ladder(self, device: DeviceId) -> Iterator[Rung]:
+        """Ways that may lead to a device, best first."""
         relays = self._d.relays()
         direct = dict.fromkeys((*self._d.addresses(device), *self._d.store.addresses.recent(device)))
         for url in direct:
-            yield url, relays.visit(url)
+            yield Rung(url, 0, relays.visit(url))
         for port in relays.shared():
-            yield "", _present_at(port, device)
+            yield Rung("", 1, _present_at(port, device))
         for url in self._d.manual:
             if url not in direct:
-                yield url, relays.visit(url)
+                yield Rung(url, 2, relays.visit(url))
 
     async def _offer(self, port: RelayPort, public: PublicIdentity) -> Wire:
         d = self._d

@@ -38,7 +38,7 @@ from p2p_handoff.errors import (
     UsageError,
 )
 from p2p_handoff.ids import TxnId
-from p2p_handoff.limits import OFFER_LIFETIME, SOURCE_SILENCE
+from p2p_handoff.limits import OFFER_LIFETIME, PEER_DEAD_AFTER, SOURCE_SILENCE
 from p2p_handoff.protocol import agreement, judgement
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
@@ -66,6 +66,10 @@ STORE_AGAIN_AFTER = 2.0
 CLEAN_FOR = 10.0
 """Seconds to wait until work in threads ends and its staging is gone; a disk that hangs must not hide the outcome."""
 _PROGRESS_INTERVAL = 0.2
+_SURELY_ARRIVED = 2 * PEER_DEAD_AFTER
+"""Seconds on a live wire after which what was sent on it has arrived: a dead one is noticed in half of that."""
+_AWAITED = (TargetState.SEALING, TargetState.ACCEPTED, TargetState.RESUMED, TargetState.REFUSED)
+"""States in which the source is known to have frozen, and waits for the decision."""
 
 _REJECTIONS: dict[type[HandoffError], RejectReason] = {
     NoSpaceError: RejectReason.NO_SPACE,
@@ -118,6 +122,9 @@ class Incoming:
         self._work = Work[TargetEvent](self._events.put_nowait)
         self._asking = Work[TargetEvent](lambda finding: self._events.put_nowait(finding.event))
         self._away: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[Wire] | None = None
+        self._said_at: float | None = None
+        """When the decision was sent last."""
         self._nonce = b""
         self._grant: SignedStatement | None = None
         self._request: msg.Request | None = None
@@ -185,6 +192,7 @@ class Incoming:
         self._wire = None
         self._fetcher.wire_lost("the connection broke")
         self._cancel_timer()
+        self._look_for_source()
         if self.is_over:
             return
         self._away = self._loop.call_later(ABANDON_AFTER, self._events.put_nowait, tgt.Abandoned())
@@ -212,6 +220,7 @@ class Incoming:
             self._finish(Outcome(Result.FAILED, RejectReason.FAILED, "the agent stopped or failed; see its log"))
             self._cancel_timer()
             self._silence.cancel()
+            self._stop_looking()
             await self._asking.stop()
             await self._work.stop()
             self._fetcher.close()
@@ -225,6 +234,20 @@ class Incoming:
         self._wire = wire
         self._engine = wire.engine_name
         self._cancel_timer()
+        self._stop_looking()
+
+    def _look_for_source(self) -> None:
+        """A source that is frozen waits for this device's word: whoever reaches the other first."""
+        said_in_time = self._said_at is not None and self._loop.time() - self._said_at > _SURELY_ARRIVED
+        if self.machine.mode is msg.Mode.MOVE and self.machine.state in _AWAITED and not said_in_time:
+            self._looking = self._loop.create_task(
+                self._services.seek(self.machine.source), name=f"seek source {self.txn[:6]}"
+            )
+
+    def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     def _look_for_silence(self) -> None:
         """A source that is connected and says nothing must not keep an undecided handoff open for ever."""
@@ -464,6 +487,7 @@ class Incoming:
         decision = self._services.store.incoming.decision(self.txn)
         assert decision is not None
         self._send(decision_message(decision, self._services.store.counter.value))
+        self._said_at = self._loop.time()
 
     async def _commit(self, _effect: tgt.Commit) -> None:
         record = self._services.store.sessions.get(self.machine.session)

@@ -72,6 +72,8 @@ _ASSUMED_RATE = 2_000_000.0
 _PROGRESS_INTERVAL = 0.2
 _DURABLE = (src.StoreFrozen, src.StoreReleased, src.StoreThawed, src.StoreLearned)
 """Effects that have happened entirely or not at all."""
+_GIVES_UP = (SourceState.OFFERED, SourceState.COPYING, SourceState.FINISHING)
+"""Where a target that cannot be reached ends the handoff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,17 +336,22 @@ class Outgoing:
     async def _reconnect(self) -> None:
         deadline = self._loop.time() + RECONNECT_FOR
         for delay in delays(self._services.entropy):
-            if await self._is_reached():
+            if self._is_frozen():
+                await self._in_doubt(src.InDoubt())
+                while self._wire is None:  # It may break again while it is looked at.
+                    await self._adopt(await self._services.seek(self.plan.target))
+            if self._wire is not None or await self._is_reached():
                 self._cancel_doubt()
                 self._events.put_nowait(src.Connected())
                 return
-            if self._loop.time() > deadline:
-                if self.machine.state in (SourceState.OFFERED, SourceState.COPYING, SourceState.FINISHING):
-                    name = self._services.peer_name(self.plan.target)
-                    self._failed(UnreachableError(f"the connection to {name} broke and did not come back"))
-                    return
-                self._settle_in_doubt()
+            if self._loop.time() > deadline and self.machine.state in _GIVES_UP:
+                name = self._services.peer_name(self.plan.target)
+                self._failed(UnreachableError(f"the connection to {name} broke and did not come back"))
+                return
             await self._services.sighted(self.plan.target, delay)
+
+    def _is_frozen(self) -> bool:
+        return self.machine.state is SourceState.FROZEN
 
     async def _is_reached(self) -> bool:
         try:

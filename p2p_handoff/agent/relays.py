@@ -100,6 +100,11 @@ class Relays:
         """Ports to the shared relays that are connected now."""
         return [relay.client for relay in self._persistent if relay.is_connected]
 
+    def hurry(self) -> None:
+        """Somebody is urgently looked for: try the shared relays that are lost again now, if that is of any use."""
+        for relay in self._persistent:
+            relay.hurry()
+
     async def wait_shared(self, seconds: float) -> None:
         """Give the shared relays a moment to connect; returns at once when all are or there are none."""
         with contextlib.suppress(TimeoutError):

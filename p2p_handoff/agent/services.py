@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.config import Settings
@@ -24,6 +25,7 @@ class Services:
         connect: Returns an open wire to a linked device, an existing one where there is one.
         peer_name: Display name of a device.
         keeper: Keeps what handoffs, undos and merges replace.
+        seek: Returns an open wire to a device that a frozen session waits for, however long that takes.
         is_old: Whether a peer's home is an old copy: it takes part in no handoff (docs/specs/ownership.md §7).
         sighted: Waits until a device comes into sight, or that many seconds.
         clock: Unix seconds.
@@ -38,6 +40,7 @@ class Services:
     entropy: Entropy
     connect: Callable[[DeviceId], Awaitable[Wire]]
     peer_name: Callable[[DeviceId], str]
+    seek: Callable[[DeviceId], Coroutine[Any, Any, Wire]]
     is_old: Callable[[DeviceId], bool]
     sighted: Callable[[DeviceId, float], Awaitable[None]]
     clock: Callable[[], float]

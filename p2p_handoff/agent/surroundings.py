@@ -95,14 +95,15 @@ class Surroundings:
         await self._heard(seconds, lambda _device: True, unless=known)
 
     async def sighted(self, device: DeviceId, seconds: float) -> None:
-        """Wait until a device comes into sight or connects, at most that long."""
+        """Wait until a device comes into sight or connects, or a relay comes or goes, at most that long."""
         await self._heard(seconds, lambda seen: seen == device, unless=lambda: False)
 
     async def _heard(self, seconds: float, fits: Callable[[DeviceId], bool], unless: Callable[[], bool]) -> None:
         heard = asyncio.Event()
 
         def listen(event: str, fields: Mapping[str, Any]) -> None:
-            if event in ("found", "connected") and fits(fields["device"]):
+            # A relay that is back may know the device.
+            if event == "relays" or (event in ("found", "connected") and fits(fields["device"])):
                 heard.set()
 
         cancel = self._events.subscribe(listen)

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from p2p_handoff.errors import HandoffError, TrustError, UnreachableError, UsageError
 from p2p_handoff.ids import DeviceId, Entropy
-from p2p_handoff.limits import RELAY_STABLE_AFTER
+from p2p_handoff.limits import RELAY_HURRY, RELAY_STABLE_AFTER
 from p2p_handoff.rendezvous.address import parse_relay_url
 from p2p_handoff.rendezvous.backoff import Backoff
 from p2p_handoff.rendezvous.client import RelayClient, Sign
@@ -97,6 +97,10 @@ class PersistentRelay:
         self._around = surroundings or Surroundings()
         self._backoff = Backoff(self._around.entropy)
         self._client: RelayPort | None = None
+        self._hurried = asyncio.Event()
+        self._hopeless = False
+        """Trying again soon is of no use."""
+        self._tried_at = 0.0
 
     @property
     def client(self) -> RelayPort:
@@ -114,20 +118,44 @@ class PersistentRelay:
         """Whether there is a connection now."""
         return self._client is not None
 
+    def hurry(self) -> None:
+        """End a pause, because somebody is urgently looked for; at most every RELAY_HURRY seconds.
+
+        Not where the relay did not accept this device, or another agent with its identity is there.
+        """
+        if not self._hopeless and self._around.clock() - self._tried_at >= RELAY_HURRY:
+            self._hurried.set()
+
     async def run(self) -> None:
         """Connect, and connect again; ends only by cancellation."""
         while True:
+            self._hopeless = False
+            self._tried_at = self._around.clock()
             reason = await self._attempt()
             pause = self._backoff.next()
             self._on_event(Lost(self.url, reason, pause))
-            await self._around.sleep(pause)
+            self._hurried.clear()
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        waits = [asyncio.ensure_future(self._around.sleep(seconds)), asyncio.ensure_future(self._hurried.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    def _give_up_for_long(self) -> None:
+        self._hopeless = True
+        self._backoff.exhaust()
 
     async def _attempt(self) -> str:
         try:
             return await self._serve()
         except (TrustError, UsageError) as error:
             # A login that was refused once is refused again until somebody repairs something.
-            self._backoff.exhaust()
+            self._give_up_for_long()
             return error.what
         except HandoffError as error:
             return error.what
@@ -148,6 +176,6 @@ class PersistentRelay:
     def _learn(self, reason: str, lasted: float) -> None:
         if reason == FAREWELLS[Farewell.REPLACED]:
             # Two agents with one identity must not throw each other out in turns.
-            self._backoff.exhaust()
+            self._give_up_for_long()
         elif lasted >= RELAY_STABLE_AFTER:
             self._backoff.reset()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from p2p_handoff.errors import UnreachableError, UsageError
-from p2p_handoff.limits import RELAY_RETRY_MAX, RELAY_RETRY_MIN, RELAY_STABLE_AFTER
+from p2p_handoff.limits import RELAY_HURRY, RELAY_RETRY_MAX, RELAY_RETRY_MIN, RELAY_STABLE_AFTER
 from p2p_handoff.rendezvous.client import RelayClient
 from p2p_handoff.rendezvous.persistent import (
     Connected,
@@ -150,3 +150,27 @@ async def test_a_refused_login_is_not_tried_again_soon() -> None:
 def test_a_url_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(UsageError):
         PersistentRelay("relay.example", ALICE.key, ALICE.sign, lambda _event: None)
+
+
+async def test_a_hurried_relay_is_tried_again_at_once_and_not_more_often_than_agreed() -> None:
+    stage = Stage()
+    async with kept(stage, "ws://127.0.0.1:9/v1") as relay:
+        await stage.lost()
+        relay.hurry()
+        stage.now += RELAY_HURRY
+        assert stage.events.empty()
+        relay.hurry()
+        await stage.lost()
+        assert stage.events.empty()
+
+
+async def test_a_relay_where_another_agent_has_this_identity_is_not_hurried() -> None:
+    stage = Stage()
+    async with running_relay() as url, kept(stage, url) as relay:
+        await stage.event()
+        async with RelayClient.connect(url, ALICE.key, ALICE.sign):
+            await stage.lost()
+            stage.now += RELAY_HURRY
+            relay.hurry()
+            stage.wake.release()  # Only the end of the pause itself brings it back.
+            assert isinstance(await stage.event(), Connected)
