@@ -58,6 +58,12 @@ ANSWER_DEADLINE = 5.0
 """Seconds for the other device to answer an offer; it gathers candidates meanwhile."""
 
 
+NO_WAY = "it is not on this network, and no relay knows it"
+
+Failure = tuple[str, HandoffError]
+"""The URL of a way, empty for a shared relay, and why it led nowhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialling:
     """What a dialer needs to know of the agent.
@@ -179,8 +185,9 @@ class Dialer:
         public = self._pinned(device)
         if public is None:
             raise TrustError("the device is not linked with this one", advice="link them with 'handoff link'")
-        failures: list[tuple[str, HandoffError]] = []
-        await self._d.relays().wait_shared(0.5)
+        failures: list[Failure] = []
+        if patience is None:  # Else the next attempt is near, and a relay that is back begins it.
+            await self._d.relays().wait_shared(0.5)
         climb = Climb(self._ladder(device), patience)
         try:
             async for reached in climb:

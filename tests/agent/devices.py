@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.engines.base import Engine
+from p2p_handoff.errors import UnreachableError
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.protocol.messages import Message
 from p2p_handoff.security.link_terms import LinkKind, LinkResult
@@ -200,8 +202,17 @@ def heard_by(agent: Agent, kind: type[M]) -> list[M]:
 
 
 async def meet(one: Agent, other: Agent) -> Wire:
-    """Connect two linked agents; returns the wire of the first."""
-    return await one._dialer.connect(other.device)
+    """Connect two linked agents; returns the wire of the first.
+
+    Raises:
+        TimeoutError: They cannot reach each other.
+    """
+    async with asyncio.timeout(10):
+        while True:
+            # An attempt of its own that began while the other one was away may be joined.
+            with contextlib.suppress(UnreachableError):
+                return await one._dialer.connect(other.device)
+            await asyncio.sleep(0.01)
 
 
 def pull_cable(agent: Agent, peer: Agent) -> None:
