@@ -19,6 +19,7 @@ from typing import Final
 
 from tests.chaos import plan, small_disk, summary
 from tests.chaos.arena import Arena
+from tests.chaos.bugs import BUGS
 from tests.chaos.cases import Case, Way
 from tests.chaos.device import DeviceError
 from tests.chaos.pair import fast_place
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arena: Arena, options: argparse.Namespace) -> int:
     started = time.monotonic()
     arena.prepare()
+    if options.form == "bugs":
+        return _hunt(arena)
     if options.only:
         todo = [Case.parse(name) for name in options.only] * options.times
     else:
@@ -77,6 +80,17 @@ def _run(arena: Arena, options: argparse.Namespace) -> int:
     return 1 if any(result.violations for result in results) else 0
 
 
+def _hunt(arena: Arena) -> int:
+    """Every planted bug must be found."""
+    hidden = 0
+    for bug, tried, found in arena.hunt(BUGS, arena.measure([Way.PUSH])):
+        hidden += found is None
+        shown = f"{found.case} at {found.happened_at}: {found.violations[0]}" if found else "NOT FOUND"
+        _say(f"{bug.name}, {tried} runs: {shown}")
+    _say(f"{len(BUGS) - hidden} of {len(BUGS)} planted bugs found")
+    return 1 if hidden else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./scripts/chaos", description="Kill real agents at every change of the disk."
@@ -84,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--ci", dest="form", action="store_const", const="ci", help="a bounded, evenly spread share")
     forms.add_argument("--long", dest="form", action="store_const", const="long", help="more of every fault")
+    forms.add_argument("--bugs", dest="form", action="store_const", const="bugs", help="find the planted bugs")
     forms.add_argument("--only", nargs="+", metavar="CASE", help="these cases, such as kill/push/update/target/137")
     parser.set_defaults(form="default")
     parser.add_argument("--times", type=int, default=1, help="how often --only runs each")

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.chaos.bugs import Bug
+from tests.chaos.bugs import cases as hiding_places
 from tests.chaos.cases import KINDS, Case, Side, Way
 from tests.chaos.pair import Pair, Stage
 from tests.chaos.plan import Measured
@@ -67,6 +69,20 @@ class Arena:
                     raise RuntimeError(f"a handoff without any fault fails: {result.violations}")
                 found.update({(way, stage, side): calls for side, calls in result.calls.items()})
         return found
+
+    def hunt(self, bugs: Sequence[Bug], measured: Measured) -> Iterator[tuple[Bug, int, Result | None]]:
+        """Plant each bug in turn; yields how many runs it took to find it, and the run that did, or None."""
+        for bug in bugs:
+            self._pairs[0].sabotage(bug.name)
+            tried, found = 0, None
+            for case in hiding_places(bug, measured):
+                result = Run(self._pairs[0], case).carry_out()
+                tried += 1
+                if result.violations:
+                    found = result
+                    break
+            self._pairs[0].sabotage("")
+            yield bug, tried, found
 
     def run(self, cases: Sequence[Case], *, seconds: float = float("inf"), least: int = 0) -> Iterator[Result]:
         """Run cases; yields each as it ends.

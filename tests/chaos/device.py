@@ -45,6 +45,8 @@ class Device:
         self.log = place / "agent.log"
         self._network = ("--port", str(port), "--peer", f"127.0.0.1:{peer_port}", "--no-mdns")
         self.warden: Warden | None = None
+        self.environment: dict[str, str] = {}
+        """Added to that of its agent."""
         self._given_up = False
 
     def make(self) -> None:
@@ -67,7 +69,7 @@ class Device:
         argv = [str(HANDOFF), "agent", "run", "--json", "--home", str(self.home), "--engine", engine, *self._network]
         if self._given_up:
             raise DeviceError("the run was given up")
-        self.warden = Warden([*argv, "--log-level", "info"], self.log, prepare)
+        self.warden = Warden([*argv, "--log-level", "info"], self.log, prepare, self.environment)
         return self.warden
 
     def answers(self) -> None:

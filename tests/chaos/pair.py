@@ -92,6 +92,12 @@ class Pair:
         for device in self.devices:
             device.give_up()
 
+    def sabotage(self, bug: str) -> None:
+        """Plant a bug in both agents from their next start on; an empty name ends it."""
+        path = [str(Path(__file__).parent / "sabotage"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        for device in self.devices:
+            device.environment = {"PYTHONPATH": os.pathsep.join(path), "HANDOFF_SABOTAGE": bug} if bug else {}
+
     def keep(self, where: Path) -> None:
         """Copy everything away as evidence."""
         shutil.rmtree(where, ignore_errors=True)

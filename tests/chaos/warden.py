@@ -15,9 +15,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from typing_extensions import override
@@ -105,11 +106,16 @@ class Warden:
     Args:
         argv: The program; its first word is a path.
         log: Gets what it prints.
+        environment: Added to that of this process.
         prepare: Gets this warden before the program begins: what it arms counts from the first call on.
     """
 
     def __init__(
-        self, argv: Sequence[str], log: Path, prepare: Callable[[Warden], None] = lambda _warden: None
+        self,
+        argv: Sequence[str],
+        log: Path,
+        prepare: Callable[[Warden], None] = lambda _warden: None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._count = _Count()
         self._turn = threading.Lock()
@@ -123,7 +129,7 @@ class Warden:
         self.continued = threading.Event()
         """Set when a process that was stopped goes on."""
         prepare(self)
-        self.process, self._listener = _launch(argv, log)
+        self.process, self._listener = _launch(argv, log, {**os.environ, **environment})
         self._thread = threading.Thread(target=self._watch, name=f"warden {self.process.pid}", daemon=True)
         self._thread.start()
 
@@ -291,7 +297,7 @@ def _is_durable(name: str) -> bool:
     return is_file and not any(word in name for word in _LEFT_OUT)
 
 
-def _launch(argv: Sequence[str], log: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _launch(argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
     """The process behind its filter, and the listener."""
     announced, out = os.pipe()
     go, hold = os.pipe()
@@ -302,6 +308,7 @@ def _launch(argv: Sequence[str], log: Path) -> tuple[subprocess.Popen[bytes], in
             stdout=output,
             stderr=output,
             pass_fds=(out, go),
+            env=environment,
             cwd=Path(__file__).resolve().parents[2],
             start_new_session=True,
         )
