@@ -52,7 +52,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/outgoing.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/outside.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/payloads.py": "tests/agent/test_session_handoff_2.py",
-    "p2p_handoff/agent/peers.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/relays.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/resume.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/services.py": "tests/agent/test_session_handoff_7.py",

@@ -40,11 +40,15 @@ class Shelf:
         name: Its name there; created when it is not there yet.
         durable: Whether each file is on disk when ``write`` returns. One file at a time: syncing the whole file
             system instead would wait for everybody else's data.
+
+    Raises:
+        StorageError, PathError: It cannot be made.
     """
 
     def __init__(self, parent: int, name: bytes, *, durable: bool) -> None:
         self._durable = durable
-        self._directory = beneath.make_private_directory(parent, name)
+        with beneath.typed_errors(f"make {os.fsdecode(name)!r}"):
+            self._directory = beneath.make_private_directory(parent, name)
         weakref.finalize(self, os.close, self._directory)
 
     def has(self, ref: Digest) -> bool:

@@ -6,12 +6,13 @@ Specification: docs/specs/discovery.md §5.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from p2p_handoff.discovery.announcement import Sighting
-from p2p_handoff.errors import AmbiguousError, NotFoundError
+from p2p_handoff.errors import AmbiguousError, NotFoundError, StorageError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.session.paths import printable
 from p2p_handoff.store.records import LinkedDevice
@@ -90,8 +91,13 @@ class PeerBook:
         return fitting[0]
 
     def name(self, device: DeviceId) -> str:
-        """A device's display name, or the beginning of its id."""
-        link = self._store.links.get(device)
+        """A device's display name, or the beginning of its id: always something, also on a disk that failed.
+
+        What went wrong is told with this name, so it must not be what fails.
+        """
+        link = None
+        with contextlib.suppress(StorageError):
+            link = self._store.links.get(device)
         if link is not None:
             return link.name
         sighting = self._sightings().get(device)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from pathlib import Path
@@ -215,3 +216,12 @@ def test_recovering_what_is_in_place_already_says_so(source: Device, target: Dev
     staging.commit()
     with pytest.raises(NotFoundError, match="in place"):
         target.adapter.recover(staging.directory, target.state)
+
+
+def test_regression_a_log_that_cannot_be_made_is_a_typed_error(source: Device) -> None:
+    source.write(b"one\n")
+    source.state.mkdir(exist_ok=True)
+    shutil.rmtree(source.state / "updates", ignore_errors=True)
+    (source.state / "updates").touch()
+    with pytest.raises(PathError, match="cannot make"):
+        source.adapter.open(source.file, source.state)

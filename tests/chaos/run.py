@@ -194,7 +194,9 @@ class Run:
     def _must_refuse(self, device: Device) -> None:
         """After an I/O error of its database an agent does nothing any more, and says so."""
         try:
-            device.call("start", {"paths": [str(self._pair.work.parts(device.files)[0])], "title": "another"})
+            another = device.files / "another"
+            another.mkdir()
+            device.call("start", {"paths": [str(another)], "title": "another"})
         except StorageError:
             return
         except HandoffError as error:
