@@ -48,6 +48,9 @@ async def finish_commit(services: Services, commit: PendingCommit) -> None:
         path = await in_thread(_put_in_place, services, commit.session, staging)
     store.incoming.commit_done(commit.txn, commit.part, path)
     catalog.forget_open(commit.session)
+    if not any(other.txn == commit.txn for other in store.incoming.pending_commits()):
+        services.unplaced.placed(commit.session)
+        services.stagings.forget(commit.txn)
     log.info("part %s of %s is in place after a restart", commit.part, commit.session[:6])
 
 

@@ -32,6 +32,7 @@ from p2p_handoff.agent.push_refusals import About, lost
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.undoing import Undone
+from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.engines.base import Engine
 from p2p_handoff.errors import AmbiguousError, HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, SessionId, new_txn_id
@@ -84,6 +85,7 @@ class Agent:
         self.store: Store
         self.catalog: Catalog
         self.contributions: Contributions
+        self.unplaced: Unplaced
         self.peer_book: PeerBook
         self.handoffs: Handoffs
         self._parts: Assembly
@@ -107,7 +109,7 @@ class Agent:
     async def _start(self) -> None:
         self._parts = parts = Assembly(self._given, self._stack)
         self.identity, self.store, self.catalog = parts.identity, parts.store, parts.catalog
-        self.contributions = parts.contributions
+        self.contributions, self.unplaced = parts.contributions, parts.unplaced
         self.peer_book, self.handoffs, self._dialer = parts.peer_book, parts.handoffs, parts.dialer
         await parts.start()
         self.port = parts.port

@@ -8,12 +8,13 @@ place under the directory that the user chose, under a safe form of its name.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from p2p_handoff.adapters.base import Placement, Staging
 from p2p_handoff.agent.catalog import Catalog, is_there
+from p2p_handoff.agent.stagings import Stagings
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import StorageError
@@ -42,13 +43,15 @@ class Arrivals:
 
     Args:
         catalog: The agent's sessions.
+        stagings: Remembers where something is staged.
         mode: A copy gets a place of its own even where the session is known.
         txn: Names the staging directories, so that they are found again.
         default: Directory for parts that are new here.
     """
 
-    def __init__(self, catalog: Catalog, mode: Mode, txn: TxnId, default: Path) -> None:
+    def __init__(self, catalog: Catalog, stagings: Stagings, mode: Mode, txn: TxnId, default: Path) -> None:
         self._catalog = catalog
+        self._stagings = stagings
         self._mode = mode
         self._txn = txn
         self._default = default
@@ -76,6 +79,7 @@ class Arrivals:
         try:
             for part in parts:
                 self._arrivals[part.id] = self._arrive(manifest.session, part, homes.get(part.id), base, taken)
+            self._stagings.note(self._txn, self._staged())
         except BaseException:
             self.abandon()
             self._arrivals.clear()
@@ -127,6 +131,7 @@ class Arrivals:
         for arrival in self._arrivals.values():
             arrival.staging.abandon()
         self._forget_state()
+        self._stagings.forget(self._txn)
 
     async def commit(self, store: Store) -> list[Placement]:
         """Put everything in place and note it; may be repeated after a failure.
@@ -143,7 +148,14 @@ class Arrivals:
                     store.incoming.commit_done(self._txn, arrival.part.id, placement.path)
             placements.append(placement)
         await in_thread(self._forget_state)
+        await in_thread(self._stagings.forget, self._txn)
         return placements
+
+    def _staged(self) -> Iterator[Path]:
+        for arrival in self._arrivals.values():
+            yield arrival.staging.directory
+            if self._mode is Mode.COPY:
+                yield arrival.state.parent
 
     def _place(self, arrival: Arrival) -> Placement:
         with self._catalog.guard(SessionId(arrival.state.parent.name)):

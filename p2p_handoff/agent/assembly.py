@@ -36,8 +36,10 @@ from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.reunion import Reunion
 from p2p_handoff.agent.seeking import Seeker
 from p2p_handoff.agent.services import Services
+from p2p_handoff.agent.stagings import Stagings
 from p2p_handoff.agent.surroundings import Surroundings
 from p2p_handoff.agent.undoing import Undoing
+from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.discovery.announcement import Announcement, Room
 from p2p_handoff.engines.base import Engine, IceServer
@@ -92,6 +94,7 @@ class Assembly:
         self.catalog = Catalog(
             self.store, self.identity, adapters, home.part_state, given.outside.entropy, given.outside.clock
         )
+        self.unplaced = Unplaced(self.store, given.events)
         self.contributions = Contributions(self.store, self.catalog, given.events)
         self.engine = given.engine or self._choose_engine()
         self.surroundings = Surroundings(
@@ -199,6 +202,8 @@ class Assembly:
             is_old=self.old_copies.is_old,
             sighted=self.surroundings.sighted,
             clock=given.outside.clock,
+            stagings=Stagings(given.home.stagings, given.outside.clock),
+            unplaced=self.unplaced,
         )
 
     async def _connect_urgently(self, device: DeviceId, patience: float) -> Wire:

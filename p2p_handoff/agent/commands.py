@@ -96,6 +96,11 @@ class Commands:
             "requests": len(agent.pending()),
             "active": len(agent.handoffs.active()),
             "receive_dir": str(agent.settings.receive_dir),
+            "not_in_place": [
+                {"session": record.id, "title": record.title, "text": text}
+                for record in agent.sessions()
+                if (text := agent.unplaced.of(record.id))
+            ],
             "edited_here": [item for record in agent.sessions() if (item := await self._edited(record))],
         }
 
@@ -344,6 +349,7 @@ class Commands:
             "parts": _parts(record),
             "fork": fork_as_json(self._agent.store, record),
             "edited_here": (await self._agent.contributions.of(record)).as_json(),
+            "not_in_place": self._agent.unplaced.of(record.id),
         }
 
     def _doubt(self, record: SessionRecord) -> dict[str, Any]:

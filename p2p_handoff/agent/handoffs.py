@@ -27,7 +27,9 @@ from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Answer, Consent, RequestBook
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
+from p2p_handoff.agent.stagings import KEEP_STAGED
 from p2p_handoff.agent.wire import Wire
+from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import (
     HandoffError,
     NotFoundError,
@@ -46,7 +48,7 @@ from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.protocol.wishes import TakeFacts
 from p2p_handoff.session.manifest import Manifest, Part
 from p2p_handoff.session.ownership import Role
-from p2p_handoff.store.records import PendingCommit
+from p2p_handoff.store.records import PendingCommit, SessionRecord
 
 log = logging.getLogger(__name__)
 
@@ -230,9 +232,27 @@ class Handoffs:
     def recover(self) -> None:
         """Take up what a stop or a crash interrupted: parts not in place yet, and grants without an answer."""
         self._spawn(self._finish_commits(), "commits")
+        self._spawn(self._collect_stagings(), "stagings")
         for record in self._services.store.sessions.all():
             if record.ownership.role is Role.FROZEN:
-                self._run_outgoing(aftermath.frozen_again(self._services, record))
+                self._take_up(record)
+
+    def _take_up(self, record: SessionRecord) -> None:
+        """Ask for the answer of a frozen session; one whose record is damaged must not keep the others from theirs."""
+        try:
+            self._run_outgoing(aftermath.frozen_again(self._services, record))
+        except Exception as error:  # noqa: BLE001 - a damaged database may hold anything
+            log.error("session %s cannot be taken up: %s", record.id[:6], error)
+            text = f"the grant of {record.title!r} cannot be read; 'handoff history {record.id[:8]} --verify' says more"
+            self._services.events.emit("damaged", session=record.id, text=text)
+
+    async def _collect_stagings(self) -> None:
+        services = self._services
+        while True:
+            pending = {commit.directory for commit in services.store.incoming.pending_commits()}
+            for directory in await in_thread(services.stagings.collect, self._incoming.keys(), pending):
+                log.info("%s is gone: its handoff did not come back", directory)
+            await asyncio.sleep(KEEP_STAGED)
 
     async def _finish_commits(self) -> None:
         store = self._services.store
@@ -247,6 +267,7 @@ class Handoffs:
                     await self._finish_commit(commit)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                     log.error("part %s of %s is not in place yet: %s", commit.part, commit.session[:6], error)
+                    self._services.unplaced.tell(commit.txn, commit.session, error)
             if store.incoming.pending_commits():
                 await asyncio.sleep(delay)
 
@@ -358,7 +379,7 @@ class Handoffs:
         services, init = self._services, offer.init
         if offer.merging is not None:
             return MergeArrivals(services, offer.merging, init.txn, init.source, self.is_busy)
-        return Arrivals(services.catalog, init.mode, init.txn, services.settings.receive_dir)
+        return Arrivals(services.catalog, services.stagings, init.mode, init.txn, services.settings.receive_dir)
 
     def _take_failed(self, init: msg.Init, error: HandoffError) -> None:
         """What this device asked for cannot be taken: its user hears why."""

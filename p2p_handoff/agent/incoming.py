@@ -505,8 +505,9 @@ class Incoming:
             except Exception as error:  # noqa: BLE001 - whatever it is, the session is this device's already
                 # What is staged stays until it can be put in place.
                 log.error("handoff %s is not in place yet: %s", self.txn[:6], error)
-                self._services.events.emit("not-in-place", txn=self.txn, text=_explained(error)[1])
+                self._services.unplaced.tell(self.txn, self.machine.session, error)
                 await asyncio.sleep(delay)
+        self._services.unplaced.placed(self.machine.session)
         self._services.catalog.forget_open(self.machine.session)
         await in_thread(self._services.keeper.prune, self.machine.session)
         self._pause = self._loop.time() - self._granted_at if self._granted_at else 0.0

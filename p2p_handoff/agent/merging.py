@@ -50,7 +50,7 @@ class MergeArrivals(Arrivals):
         source: DeviceId,
         is_busy: Callable[[SessionId], bool],
     ) -> None:
-        super().__init__(services.catalog, Mode.MERGE, txn, services.settings.receive_dir)
+        super().__init__(services.catalog, services.stagings, Mode.MERGE, txn, services.settings.receive_dir)
         self._services = services
         self._merging = merging
         self._source = source

@@ -11,6 +11,8 @@ from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.keeping import Keeper
+from p2p_handoff.agent.stagings import Stagings
+from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.ids import DeviceId, Entropy
 from p2p_handoff.security.identity import Identity
@@ -44,3 +46,5 @@ class Services:
     is_old: Callable[[DeviceId], bool]
     sighted: Callable[[DeviceId, float], Awaitable[None]]
     clock: Callable[[], float]
+    stagings: Stagings
+    unplaced: Unplaced

@@ -93,7 +93,7 @@ def _status_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"handoff is {'on' if result['handoff'] else 'switched off'}; new sessions go to {result['receive_dir']}"
     if result["requests"]:
         yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
-    for item in result["edited_here"]:
+    for item in (*result["not_in_place"], *result["edited_here"]):
         yield f"{item['title']!r}: {item['text']}"
     for url, problem in result["relays"].items():
         yield f"relay {url}: {problem or 'connected'}"

@@ -54,8 +54,8 @@ def sessions(home: Path, *, as_json: bool) -> None:
     for item in result["sessions"]:
         if item["fork"]["text"]:
             say(item["fork"]["text"])
-        if item["edited_here"]["text"]:
-            say(f"{item['title']!r}: {item['edited_here']['text']}")
+        for text in filter(None, (item["not_in_place"], item["edited_here"]["text"])):
+            say(f"{item['title']!r}: {text}")
     if not rows:
         say("No session yet. 'handoff to NAME' in a folder starts one and hands it over.")
 

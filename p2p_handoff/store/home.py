@@ -60,6 +60,11 @@ class Home:
         """Holds the earlier states of all sessions."""
         return self.path / "generations"
 
+    @property
+    def stagings(self) -> Path:
+        """Says where handoffs under way have staged something."""
+        return self.path / "stagings"
+
     def part_state(self, session: SessionId, part: PartId) -> Path:
         """Where an adapter keeps what it must remember of one part."""
         return self.path / "parts" / session / part
