@@ -7,7 +7,9 @@ laptop, the desktop knows nothing of it) and ``update`` (it has been on both, an
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import threading
@@ -128,14 +130,19 @@ class Pair:
 
 
 _PATIENCE: Final = 60.0
+_OWN_PORTS: Final = (20_000, 32_000)
+"""Below those that Linux hands out by itself."""
 
 
 def _free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on now."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    """Two ports that nobody listens on, and that the system gives to nobody while an agent is down."""
+    found: list[int] = []
+    while len(found) < 2:
+        port = random.randrange(*_OWN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found[0], found[1]
 
 
 def fast_place() -> Path:

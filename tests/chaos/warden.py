@@ -278,7 +278,8 @@ def _follow(unsynced: Unsynced, notice: Notice, call: SystemCall) -> None:
         unsynced.all_synced()
     elif call.descriptor is not None and call.act in (Act.SYNC, Act.WRITE, Act.RESIZE):
         path = f"/proc/{notice.pid}/fd/{notice.arguments[call.descriptor]}"
-        (unsynced.synced if call.act is Act.SYNC else unsynced.written)(path)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # The process was killed meanwhile.
+            (unsynced.synced if call.act is Act.SYNC else unsynced.written)(path)
 
 
 def _text_at(notice: Notice, argument: int) -> str:
