@@ -455,6 +455,12 @@ SOURCE_RULES: Final[Rules] = {
     # The answer to a repeated offer, behind a Ready that the target had under way when the offer came.
     (_S.FREEZING, Accept): Rule(_S.FREEZING, _nothing),
     (_S.FROZEN, Accept): Rule(_S.FROZEN, _nothing),
+    # Of a survey that an earlier Ready began.
+    **{
+        (state, late): Rule(state, _nothing)
+        for state in (_S.FREEZING, _S.FROZEN, _S.RELEASED)
+        for late in (RemainderLarge, RemainderSmall)
+    },
     (_S.FREEZING, FinalTaken): Rule(_S.FROZEN, _grant),
     (_S.FREEZING, Cancel): Rule(_S.ENDED, _thawing(_peer_cancelled)),
     (_S.FREEZING, CancelAsked): Rule(_S.ENDED, _thawing(_give_up)),

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""I1 to I6 of docs/reliability.md, said once more in code that shares nothing with the product's rules.
+
+``summary`` takes the bare facts out of one device's durable state; the checks look at facts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.messages import Message
+from p2p_handoff.session.signed import SignedStatement, encode_signed
+from p2p_handoff.session.statement_codec import decode_statement
+from p2p_handoff.session.statements import Accepted, Grant, Refused
+from tests.explore import cast
+from tests.explore.device import Copies, Device, Durable
+
+Handoff = tuple[DeviceId, TxnId]
+"""Its source and its txn: nobody else's word under the same txn is about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one device durably says of one session."""
+
+    role: str
+    epoch: int
+    primary: DeviceId
+    frozen: TxnId | None
+    frozen_epoch: int
+    forked: bool
+    copies: Copies
+    chain_epoch: int
+    chain_primary: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one device durably says."""
+
+    me: DeviceId
+    sessions: tuple[tuple[SessionId, Facts], ...]
+    accepted: tuple[tuple[Handoff, SessionId, int], ...]
+    """Handoffs that this device accepted, with the epoch that began."""
+    refused: tuple[Handoff, ...]
+    granted: tuple[tuple[Handoff, SessionId, int, str], ...]
+    """Handoffs that this device granted, with the epoch given away, and ``accepted``, ``refused`` or ``open``."""
+    pending: bool
+    """Something accepted is not in place yet."""
+
+
+Acked = Mapping[SessionId, tuple[int, ...]]
+"""The last acknowledged version of every part."""
+
+
+def summary(me: DeviceId, durable: Durable) -> Summary:
+    """The facts of one device."""
+    copies = dict(durable.content)
+    sessions = []
+    for session, held in durable.held:
+        own = held.ownership
+        frozen = own.frozen
+        sessions.append(
+            (
+                session,
+                Facts(
+                    role=own.role.value,
+                    epoch=own.epoch,
+                    primary=own.primary,
+                    frozen=frozen.txn if frozen else None,
+                    frozen_epoch=frozen.epoch if frozen else 0,
+                    forked=own.forked,
+                    copies=copies.get(session, ()),
+                    chain_epoch=(len(held.chain) + 1) // 2,
+                    chain_primary=held.state.primary,
+                ),
+            )
+        )
+    said = [(decision.source, decode_statement(decision.statement.body)) for _, decision in durable.decisions]
+    return Summary(
+        me=me,
+        sessions=tuple(sessions),
+        accepted=tuple(
+            ((source, item.txn), item.session, item.epoch) for source, item in said if isinstance(item, Accepted)
+        ),
+        refused=tuple((source, item.txn) for source, item in said if isinstance(item, Refused)),
+        granted=tuple(_grant(granted.signed, granted.answer) for _, granted in durable.grants),
+        pending=bool(durable.pending),
+    )
+
+
+def _grant(signed: SignedStatement, answer: SignedStatement | None) -> tuple[Handoff, SessionId, int, str]:
+    grant = decode_statement(signed.body)
+    assert isinstance(grant, Grant)
+    end = "open" if answer is None else "accepted" if isinstance(decode_statement(answer.body), Accepted) else "refused"
+    return (grant.source, grant.txn), grant.session, grant.epoch, end
+
+
+def _of(devices: tuple[Summary, ...], session: SessionId) -> list[tuple[Summary, Facts]]:
+    return [(device, facts) for device in devices for name, facts in device.sessions if name == session]
+
+
+def one_actor(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """I1: at most one device may act on a session."""
+    return all(sum(facts.role == "primary" for _, facts in _of(devices, session)) <= 1 for session in acked)
+
+
+def one_primary_an_epoch(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """I2: no epoch was accepted by two devices, or granted twice unless the first grant was refused."""
+    begun = [(session, epoch) for device in devices for _, session, epoch in device.accepted]
+    given = [(session, epoch) for device in devices for _, session, epoch, end in device.granted if end != "refused"]
+    del acked
+    return len(begun) == len(set(begun)) and len(given) == len(set(given))
+
+
+def primary_has_everything(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """I3: a primary holds every acknowledged edit of its parts; what it does not hold is where it says."""
+    return all(
+        _has(devices, session, facts.copies, versions)
+        for session, versions in acked.items()
+        for _, facts in _of(devices, session)
+        if facts.role == "primary"
+    )
+
+
+def nothing_lost(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """I4: the durable copies of primary and frozen source together hold everything acknowledged."""
+    return all(
+        any(
+            _has(devices, session, facts.copies, versions)
+            for _, facts in _of(devices, session)
+            if facts.role in ("primary", "frozen")
+        )
+        for session, versions in acked.items()
+    )
+
+
+def _has(devices: tuple[Summary, ...], session: SessionId, copies: Copies, versions: tuple[int, ...]) -> bool:
+    return len(copies) == len(versions) and all(
+        version == acked if holder is None else _pinned(devices, session, holder, part) == acked
+        for part, ((version, holder), acked) in enumerate(zip(copies, versions, strict=True))
+    )
+
+
+def _pinned(devices: tuple[Summary, ...], session: SessionId, holder: int, part: int) -> int | None:
+    copies = dict(devices[holder].sessions).get(session)
+    if copies is None or copies.copies[part][1] is not None:
+        return None
+    return copies.copies[part][0]
+
+
+def epochs_agree(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """I5: every record stands in the epoch that its signed chain proves, and a grant gives away that very epoch."""
+    return all(
+        facts.epoch == facts.chain_epoch
+        and facts.primary == facts.chain_primary
+        and (facts.role == "secondary") == (facts.primary != device.me)
+        and (facts.frozen is None or facts.frozen_epoch == facts.epoch)
+        for session in acked
+        for device, facts in _of(devices, session)
+    )
+
+
+def decided_once(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """I6: a handoff is never both accepted and refused, by whoever's record."""
+    del acked
+    accepted = {txn for device in devices for txn, _, _ in device.accepted}
+    accepted |= {txn for device in devices for txn, _, _, end in device.granted if end == "accepted"}
+    refused = {txn for device in devices for txn in device.refused}
+    refused |= {txn for device in devices for txn, _, _, end in device.granted if end == "refused"}
+    return not accepted & refused
+
+
+INVARIANTS: Final[dict[str, Callable[[tuple[Summary, ...], Acked], bool]]] = {
+    "I1": one_actor,
+    "I2": one_primary_an_epoch,
+    "I3": primary_has_everything,
+    "I4": nothing_lost,
+    "I5": epochs_agree,
+    "I6": decided_once,
+}
+
+
+def violated(devices: tuple[Summary, ...], acked: Acked) -> str | None:
+    """The first invariant that does not hold."""
+    return next((name for name, holds in INVARIANTS.items() if not holds(devices, acked)), None)
+
+
+def at_rest(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """What I7 wants to be reached: every session has one active primary, and no grant awaits its answer."""
+    return all(_is_owned(_of(devices, session)) for session in acked) and not any(item.pending for item in devices)
+
+
+def _is_owned(facts: list[tuple[Summary, Facts]]) -> bool:
+    roles = [item.role for _, item in facts]
+    return roles.count("primary") == 1 and "frozen" not in roles
+
+
+def bad_step(before: Durable, after: Durable) -> str | None:
+    """What a single durable change breaks: epochs fall, decisions change, somebody acts in a stale epoch."""
+    was = dict(before.held)
+    for session, held in after.held:
+        old = was.get(session)
+        if old is not None and held.ownership.epoch < old.ownership.epoch:
+            return "I2: an epoch fell"
+    kept = dict(after.decisions)
+    for txn, decision in before.decisions:
+        if kept.get(txn) != decision:
+            return "I6: a decision changed"
+    return next(_effects_of_other_epochs(before, after), None)
+
+
+def not_ready(device: Device, after: Durable) -> str | None:
+    """I5: what is accepted answers this device's own latest READY of that handoff, which a restart forgets."""
+    before = {txn for txn, _ in device.durable.decisions}
+    nonces = {item.machine.txn: item.nonce for item in device.ins}
+    chains = {txn: held.chain for _, held in after.held for txn in held.state.accepted}
+    for txn, decision in after.decisions:
+        if txn in before or not isinstance(decode_statement(decision.statement.body), Accepted):
+            continue
+        grant = decode_statement(chains[txn][-2].body)
+        if not isinstance(grant, Grant) or not grant.nonce or grant.nonce != nonces.get(txn):
+            return "I5: accepted a grant that answers no READY of this run"
+    return None
+
+
+def said_too_early(durable: Durable, sends: Iterable[tuple[int, Message]]) -> str | None:
+    """I6: a decision is durable before it is said; a txn that is another source's is refused without more."""
+    decisions = dict(durable.decisions)
+    for to, message in sends:
+        if not isinstance(message, msg.Accepted | msg.Refused):
+            continue
+        decision = decisions.get(message.txn)
+        if decision is None:
+            return "I6: a decision was said before it was stored"
+        if decision.source == cast.device_id(to) and encode_signed(decision.statement) != message.statement:
+            return "I6: another decision was said than was stored"
+    return None
+
+
+def _effects_of_other_epochs(before: Durable, after: Durable) -> Iterator[str]:
+    """I5: who begins to act has accepted a later epoch, or was told by its own target that nobody did."""
+    was = dict(before.held)
+    answers = {txn: granted.answer for txn, granted in after.grants}
+    new = {txn for txn, _ in after.decisions} - {txn for txn, _ in before.decisions}
+    for session, held in after.held:
+        old = was.get(session)
+        role = held.ownership.role.value
+        if role != "primary" or (old is not None and old.ownership.role.value == "primary"):
+            continue
+        if old is not None and old.ownership.frozen is not None:
+            answer = answers.get(old.ownership.frozen.txn)
+            said = None if answer is None else decode_statement(answer.body)
+            if not isinstance(said, Refused) or said.txn != old.ownership.frozen.txn:
+                yield "I5: thawed without a refusal of this grant"
+        elif old is not None and (held.ownership.epoch <= old.ownership.epoch or not new):
+            yield "I5: accepted in a stale epoch"
