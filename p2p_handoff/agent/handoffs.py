@@ -36,6 +36,7 @@ from p2p_handoff.errors import (
     RejectedError,
     TimedOutError,
     TrustError,
+    UnreachableError,
     UsageError,
 )
 from p2p_handoff.ids import DeviceId, SessionId, TxnId, new_txn_id
@@ -52,6 +53,8 @@ from p2p_handoff.store.records import PendingCommit, SessionRecord
 
 log = logging.getLogger(__name__)
 
+ANSWER_TAKE_FOR: Final = 20.0
+"""Seconds for the answer to a take: a dead connection is found after three, and the next one needs some more."""
 REMEMBER_FOR: Final = 60.0
 """Seconds that an incoming handoff is remembered after its end, for a source that comes back to it."""
 _TAKE_REFUSALS: Final = {
@@ -136,35 +139,55 @@ class Handoffs:
         self._admission.check_switched_on()
         self._services.store.counter.check()
         wire = await self._services.connect(peer)
-        if self._services.is_old(peer):
-            raise old_there(self._services.peer_name(peer))
-        under_way = self._incoming_from(peer, session)
-        if under_way is not None:
-            return under_way  # The other device was faster: its push is what is asked for.
-        txn = new_txn_id(self._services.entropy)
         ask = TakeAsk(session, peer, types, into, asyncio.get_running_loop().create_future())
-        self._takes[txn] = ask
         try:
-            wire.send(msg.Take(txn, session, tuple(sorted(types))))
-            async with asyncio.timeout(HANDSHAKE_DEADLINE):
-                return await ask.begun
+            async with asyncio.timeout(ANSWER_TAKE_FOR):
+                while (begun := await self._begun(wire, ask)) is None:
+                    wire = await self._services.connect(peer)
+                return begun
         except asyncio.CancelledError:
-            self._call_off(wire, txn)
+            self._call_off(wire, ask)
             raise
         except TimeoutError:
-            self._call_off(wire, txn)
+            self._call_off(wire, ask)
             name = self._services.peer_name(peer)
             raise TimedOutError(
                 f"{name} did not answer", state="the session is unchanged", advice="try again"
             ) from None
         finally:
-            del self._takes[txn]
+            for txn in self._txns_of(ask):
+                del self._takes[txn]
 
-    def _call_off(self, wire: Wire, txn: TxnId) -> None:
+    async def _begun(self, wire: Wire, ask: TakeAsk) -> Incoming | None:
+        """Ask over one wire; None when it broke before the answer, with which the question may be lost as well.
+
+        Whichever of its txns the other device answers, the handoff is what was asked for.
+        """
+        if self._services.is_old(ask.peer):
+            raise old_there(self._services.peer_name(ask.peer))
+        under_way = self._incoming_from(ask.peer, ask.session)
+        if under_way is not None:
+            return under_way  # The other device was faster: its push is what is asked for.
+        txn = new_txn_id(self._services.entropy)
+        self._takes[txn] = ask
+        closed = asyncio.ensure_future(wire.wait_closed())
+        try:
+            with contextlib.suppress(UnreachableError):
+                wire.send(msg.Take(txn, ask.session, tuple(sorted(ask.types))))
+            await asyncio.wait((ask.begun, closed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closed.cancel()
+        return ask.begun.result() if ask.begun.done() else None
+
+    def _txns_of(self, ask: TakeAsk) -> list[TxnId]:
+        return [txn for txn, known in self._takes.items() if known is ask]
+
+    def _call_off(self, wire: Wire, ask: TakeAsk) -> None:
         """A take that nobody waits for must not move a session later."""
-        self._called_off.add(txn)
-        with contextlib.suppress(HandoffError):
-            wire.send(msg.Cancel(txn, RejectReason.CANCELLED, "the take was given up"))
+        for txn in self._txns_of(ask):
+            self._called_off.add(txn)
+            with contextlib.suppress(HandoffError):
+                wire.send(msg.Cancel(txn, RejectReason.CANCELLED, "the take was given up"))
 
     def expect_copy(self, into: Path) -> asyncio.Future[Report]:
         """Take the next one-off copy without asking; cancel what is returned to expect none any more.

@@ -134,6 +134,10 @@ class Wire:
         """True until the connection ended for whatever reason."""
         return not self._closed.done()
 
+    async def wait_closed(self) -> None:
+        """Return once the connection is over."""
+        await asyncio.shield(self._closed)
+
     @property
     def bulk_received(self) -> int:
         """Bulk bytes received so far."""

@@ -163,7 +163,7 @@ async def test_a_take_is_answered_before_the_source_has_looked_through_its_files
         return picture(*args, **kwargs)
 
     monkeypatch.setattr(Catalog, "picture", slow)
-    monkeypatch.setattr(handoffs_module, "HANDSHAKE_DEADLINE", 0.7)
+    monkeypatch.setattr(handoffs_module, "ANSWER_TAKE_FOR", 0.7)
     assert (await desktop.take(record.id, peer="laptop")).outcome == "done"
 
 
@@ -197,7 +197,7 @@ async def test_a_take_nobody_answers_is_called_off(
 ) -> None:
     laptop, desktop = two_agents
     record = await laptop.start([folder])
-    monkeypatch.setattr(handoffs_module, "HANDSHAKE_DEADLINE", 0.3)
+    monkeypatch.setattr(handoffs_module, "ANSWER_TAKE_FOR", 0.3)
     deaf_to(desktop, msg.Init)
     with pytest.raises(TimedOutError):
         await desktop.take(record.id, peer="laptop")

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from p2p_handoff import AmbiguousError, NotFoundError, RejectedError, UsageError
+from p2p_handoff.limits import PEER_DEAD_AFTER
+from p2p_handoff.protocol.messages import Message, Take
 from p2p_handoff.security.link_terms import LinkKind
+from p2p_handoff.testing.device import Device
+from p2p_handoff.testing.simulation import Simulation
 from tests.agent.devices import Devices, Pair, event, fill, introduce, tree
 
 FILES = {"main.py": b"print('hello')\n"}
@@ -132,3 +137,42 @@ async def test_a_device_with_handoff_switched_off_does_not_take(devices: Devices
     record = await laptop.start([folder])
     with pytest.raises(UsageError, match="switched off"):
         await desktop.take(record.id, peer="laptop")
+
+
+async def test_a_question_that_a_dead_connection_swallowed_is_asked_again(
+    two_devices: Sequence[Device], simulation: Simulation
+) -> None:
+    laptop, desktop = two_devices
+    chat = desktop.things / "chat.jsonl"
+    desktop.write(chat, b"{}\n")
+    session = (await desktop.begin(chat)).id
+    await desktop.to(laptop, session)
+    await laptop.to(desktop, session)
+    desktop.crash()  # The laptop finds out after three seconds.
+    await desktop.start()
+    began = simulation.loop.time()
+    report = await laptop.take(session, desktop)
+    assert report.outcome == "done"
+    assert simulation.loop.time() - began <= PEER_DEAD_AFTER + 2
+
+
+async def test_a_question_whose_answer_was_lost_moves_the_session_once(
+    two_devices: Sequence[Device], simulation: Simulation
+) -> None:
+    laptop, desktop = two_devices
+    chat = desktop.things / "chat.jsonl"
+    desktop.write(chat, b"{}\n")
+    session = (await desktop.begin(chat)).id
+
+    def cut(device: Device, message: Message) -> None:
+        if isinstance(message, Take):
+            stop()
+            simulation.loop.call_soon(simulation.cut, laptop, desktop)
+
+    stop = simulation.on_message(cut)
+    await asyncio.sleep(3)
+    report = await laptop.take(session, desktop)
+    assert (report.outcome, report.epoch) == ("done", 2)
+    await asyncio.sleep(30)
+    assert not laptop.agent.handoffs.active()
+    assert not desktop.agent.handoffs.active()

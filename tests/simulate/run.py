@@ -140,7 +140,7 @@ class Story:
         owner = self._owner()
         if owner is not None:
             self._ask(partial(owner.to, self._other(owner), self._session, only=self._only()), "push")
-        if self._source.random() < 0.6:
+        if self._asked and self._source.random() < 0.6:
             await asyncio.wait(self._asked, timeout=5.0)
 
     async def _push_from_anywhere(self) -> None:
