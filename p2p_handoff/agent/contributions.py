@@ -102,8 +102,12 @@ class Contributions:
             await asyncio.gather(looking, return_exceptions=True)
 
     async def look(self, session: SessionId) -> Contribution:
-        """Count anew. A part that cannot be read counts as unedited; the next handoff says so in words."""
-        found = await asyncio.to_thread(self._count, session)
+        """Count anew. What cannot be read or compared counts as unedited; the next handoff says so in words."""
+        try:
+            found = await asyncio.to_thread(self._count, session)
+        except HandoffError as error:
+            log.info("session %s cannot be compared: %s", session[:6], error)
+            found = NONE
         if found != self._known.get(session, NONE):
             self._events.emit("edited-here", session=session, **found.as_json())
         self._known[session] = found

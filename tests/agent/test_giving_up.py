@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff.agent import giving_up
+from p2p_handoff.adapters.folder_staging import FolderStaging
+from p2p_handoff.agent import giving_up, incoming
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import Catalog, Picture
 from p2p_handoff.agent.commands import handlers
@@ -19,6 +20,7 @@ from p2p_handoff.agent.giving_up import GivenUpError
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.report import Report
+from p2p_handoff.content.digests import Digest
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.server import ControlServer
 from p2p_handoff.engines.memory import MemoryEngine
@@ -138,8 +140,8 @@ async def standing_still(phase: Phase, both: Pair, folder: Path) -> asyncio.Task
 
     def arrived() -> bool:
         there = (phase.source, phase.target)
-        incoming = desktop.handoffs._incoming.values()
-        here = {(out.machine.state, inc.machine.state) for out in laptop.handoffs.active() for inc in incoming}
+        there_now = desktop.handoffs._incoming.values()
+        here = {(out.machine.state, inc.machine.state) for out in laptop.handoffs.active() for inc in there_now}
         return there in here and bool(desktop.pending()) is phase.asks
 
     await until(arrived)
@@ -151,9 +153,9 @@ def cancel(side: str, both: Pair, pushing: asyncio.Task[Report]) -> None:
     if side == "source":
         pushing.cancel()
         return
-    (incoming,) = desktop.handoffs._incoming.values()
-    decided = incoming.machine.state is TargetState.RESUMED
-    incoming.cancel("cancelled by the user")
+    (arriving,) = desktop.handoffs._incoming.values()
+    decided = arriving.machine.state is TargetState.RESUMED
+    arriving.cancel("cancelled by the user")
     if decided:  # That changed nothing; the source asks as well, to hear the same.
         laptop.handoffs.active()[0].cancel("asks")
 
@@ -291,3 +293,74 @@ async def test_a_client_that_gives_up_before_anything_began_hears_that_it_is_can
         assert client.give_up()
         with pytest.raises(CancelledError):
             await calling
+
+
+async def test_a_target_s_disk_that_hangs_does_not_hang_the_person_who_cancels_there(
+    devices: Devices, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = await start_both(devices, asks=False)
+    monkeypatch.setattr(incoming, "CLEAN_FOR", 0.1)
+    hanging, gate = threading.Event(), threading.Event()
+    put = FolderStaging.put
+
+    def hang(staging: FolderStaging, name: Digest, data: bytes) -> object:
+        hanging.set()
+        gate.wait(30)
+        return put(staging, name, data)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FolderStaging, "put", hang)
+        pushing = asyncio.create_task(pushed(laptop, folder))
+        await asyncio.to_thread(hanging.wait, 10)
+        (arriving,) = desktop.handoffs._incoming.values()
+        arriving.cancel("cancelled by the user")
+        assert (await arriving.report).outcome == "cancelled"
+        assert (await pushing).outcome == "cancelled"
+        gate.set()
+    await until(lambda: not stagings(desktop))
+    assert (await laptop.to("desktop")).outcome == "done"
+
+
+async def test_a_source_that_says_nothing_after_its_first_word_is_given_up(
+    devices: Devices, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = await start_both(devices, asks=False)
+    monkeypatch.setattr(incoming, "SOURCE_SILENCE", 0.2)
+    hear = deaf_to(desktop, msg.Request)
+    pushing = asyncio.create_task(pushed(laptop, folder))
+    await until(lambda: bool(desktop.handoffs._incoming))
+    (arriving,) = desktop.handoffs._incoming.values()
+    report = await arriving.report
+    assert (report.outcome, report.reason, report.exit_code) == ("failed", "expired", 5)
+    assert laptop.sessions()[0].ownership.role is Role.PRIMARY
+    pushing.cancel()
+    await pushing
+    hear()
+    monkeypatch.setattr(incoming, "SOURCE_SILENCE", 600.0)
+    assert (await laptop.to("desktop")).outcome == "done"
+
+
+async def test_a_person_who_thinks_it_over_is_no_silent_source(
+    devices: Devices, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = await start_both(devices, asks=True)
+    monkeypatch.setattr(incoming, "SOURCE_SILENCE", 0.05)
+    pushing = asyncio.create_task(pushed(laptop, folder))
+    await event(desktop, "request")
+    (arriving,) = desktop.handoffs._incoming.values()
+    looks = 0
+    look = arriving._look_for_silence
+
+    def looked() -> None:
+        nonlocal looks
+        looks += 1
+        look()
+
+    arriving._silence.cancel()
+    monkeypatch.setattr(arriving, "_look_for_silence", looked)
+    looked()
+    await until(lambda: looks > 3)
+    assert len(desktop.pending()) == 1
+    monkeypatch.setattr(incoming, "SOURCE_SILENCE", 600.0)
+    desktop.accept()
+    assert (await pushing).outcome == "done"

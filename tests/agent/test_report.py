@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from p2p_handoff import HandoffError, RejectedError
+from p2p_handoff import HandoffError, IntegrityError, RejectedError, TimedOutError, UnreachableError
 from p2p_handoff.agent.payloads import raise_unless_done
 from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.protocol.messages import RejectReason
@@ -58,6 +58,38 @@ def test_an_outcome_is_an_error_with_its_exit_code_and_the_sessions_state(
     assert (error.code, error.exit_code) == (code, exit_code)
     assert error.state
     assert error.sentence.endswith(".")
+
+
+@pytest.mark.parametrize("result", [Result.FAILED, Result.CANCELLED])
+@pytest.mark.parametrize(
+    "cause",
+    [
+        TimedOutError("it took too long"),
+        UnreachableError("nobody is there", advice="switch it on"),
+        IntegrityError("it is not what it says"),
+        RejectedError("no", reason="busy"),
+    ],
+)
+def test_what_went_wrong_on_this_side_keeps_its_kind_and_gets_the_sessions_state(
+    cause: HandoffError, result: Result
+) -> None:
+    error = outcome_error(Outcome(result, RejectReason.FAILED, cause.what), "desktop", cause)
+    assert error is not None
+    assert (type(error), error.what, error.exit_code) == (type(cause), cause.what, cause.exit_code)
+    assert error.advice == (cause.advice or "try again")
+    assert "still here" in error.state
+
+
+def test_what_went_wrong_earlier_is_not_the_reason_of_something_else() -> None:
+    error = outcome_error(Outcome(Result.FAILED, RejectReason.FAILED, "the other side"), "desktop", TimedOutError("me"))
+    assert error is not None
+    assert (error.what, error.exit_code) == ("the other side", 1)
+
+
+def test_a_target_does_not_say_that_the_session_is_here() -> None:
+    error = outcome_error(Outcome(Result.CANCELLED), "laptop", source=False)
+    assert error is not None
+    assert error.state == "the session stays where it was"
 
 
 def test_done_is_no_error() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from p2p_handoff.agent.verifying import verify_history
 from p2p_handoff.errors import TrustError
 from p2p_handoff.ids import DeviceId
+from p2p_handoff.protocol import messages as msg
 from p2p_handoff.session.chain import decode_chain, encode_chain
+from p2p_handoff.session.ownership import Role
 from p2p_handoff.store.migrations import apply, shipped
 from p2p_handoff.store.store import open_store
+from tests.agent.devices import Devices, Pair, deaf_to, fill, until
 from tests.session.ownership_world import device, session_id
 
 ROWS = (Path(__file__).parent.parent / "store" / "first_schema.sql").read_text(encoding="utf-8")
@@ -106,3 +110,22 @@ def test_a_chain_that_is_an_older_one_is_found(home: Path) -> None:
     older = encode_chain(decode_chain(record.chain)[:1])
     damage(home, "UPDATE sessions SET chain = ? WHERE id = ?", older, RELEASED)
     assert verdict(home, RELEASED).startswith("link 1 of the ownership chain, due from laptop, is bad: ")
+
+
+async def test_a_damaged_session_keeps_no_other_one_from_its_work(two_agents: Pair, devices: Devices) -> None:
+    laptop, desktop = two_agents
+    deaf_to(desktop, msg.Grant)
+    broken = await laptop.start([fill(devices.path("laptop", "broken"), {"a": b"a"})])
+    whole = await laptop.start([fill(devices.path("laptop", "whole"), {"b": b"b"})])
+    handing = asyncio.create_task(laptop.to("desktop", broken.id))
+    await until(lambda: laptop.catalog.find(broken.id).ownership.role is Role.FROZEN)
+    await devices.stop("laptop")
+    await asyncio.gather(handing, return_exceptions=True)
+    await devices.stop("desktop")
+    damage(laptop.home.database, "UPDATE grants SET signed = X'00' WHERE session = ?", broken.id)
+    await devices.start("desktop")
+    laptop = await devices.start("laptop")
+    assert (await laptop.to("desktop", whole.id)).outcome == "done"
+    assert (await laptop.contributions.of(laptop.catalog.find(broken.id))).text == ""
+    with pytest.raises(TrustError, match="the grant is missing or cannot be read"):
+        verify_history(laptop.store, laptop.catalog.find(broken.id), laptop.peer_book.name)
