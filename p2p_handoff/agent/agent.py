@@ -357,6 +357,16 @@ class Agent:
     def _own_devices_in_reach(self) -> list[LinkedDevice]:
         return [link for link in self.store.links.all() if link.kind is LinkKind.OWN]
 
+    def check_fork(self, session: str) -> SessionRecord:
+        """The session that ``fork`` would go on from, before a person is asked.
+
+        Raises:
+            NotFoundError, AmbiguousError, UsageError: As for ``fork``.
+        """
+        record = self.catalog.find(session)
+        self._parts.forking.check(record)
+        return record
+
     async def fork(self, session: str | Path | None = None) -> SessionRecord:
         """Go on without a device that is gone for good: a new session on the same things, with this device as primary.
 

@@ -270,7 +270,7 @@ class Commands:
         """What is in doubt, and a fresh attempt to resolve it; or, with force, to go on without an answer."""
         wish = _optional_text(request.args, "session")
         if request.args.get("force"):
-            return await self._force(request, self._agent.catalog.find(_text(request.args, "session")))
+            return await self._force(request, self._agent.check_fork(_text(request.args, "session")))
         records = [self._agent.catalog.find(wish)] if wish else self._agent.sessions()
         frozen = [record for record in records if record.ownership.role is Role.FROZEN]
         deadline = time.monotonic() + _number(request.args, "wait", 5.0)

@@ -46,7 +46,7 @@ class Forking:
             NotFoundError: This device has nothing of it.
             StorageError, ContentGoneError: The parts cannot be read; nothing has changed.
         """
-        self._check(original)
+        self.check(original)
         fork = await in_thread(self._fork, original)
         services = self._services
         services.catalog.forget_open(original.id)
@@ -55,7 +55,12 @@ class Forking:
         services.events.emit("forked", session=original.id, fork=fork, title=record.title)
         return record
 
-    def _check(self, original: SessionRecord) -> None:
+    def check(self, original: SessionRecord) -> None:
+        """Find out whether a session may be forked.
+
+        Raises:
+            UsageError: It is neither in doubt nor lost, or goes on in a fork already.
+        """
         known = self._services.store.forks.open_of(original.id)
         if known is not None:
             other = self._services.store.sessions.get(known.fork)

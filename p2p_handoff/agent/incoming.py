@@ -427,7 +427,7 @@ class Incoming:
             # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
             await in_thread(self._arrivals.seal, {goal.part: goal.root for goal in goals})
             if self.machine.mode is Mode.MOVE and self.undecided:
-                await in_thread(self._services.keeper.prepare, self.machine.session)
+                await in_thread(self._services.keeper.prepare, self.machine.session, self.txn)
             await in_thread(check_margin, self._arrivals.all())
         return complete
 
@@ -543,6 +543,7 @@ class Incoming:
     async def _clean_up(self) -> None:
         await self._asking.stop()
         await self._work.stop()
+        self._services.keeper.abandon(self.txn)
         try:
             await in_thread(self._arrivals.abandon)
         except HandoffError as error:

@@ -54,6 +54,7 @@ class Keeper:
         self._catalog = catalog
         self._shelves = shelves
         self._clock = clock
+        self._prepared: dict[str, Kept] = {}
 
     @property
     def is_on(self) -> bool:
@@ -64,17 +65,19 @@ class Keeper:
         """Where the earlier states of a part are."""
         return self._shelves.of(session, part)
 
-    def prepare(self, session: SessionId) -> None:
-        """Copy what a commit would have to keep while there is time: the commit finds little left to do.
+    def prepare(self, session: SessionId, txn: str) -> None:
+        """Keep what a handoff would replace while its source still works, so that the pause has nothing of it to do.
+
+        What is edited here between this and the commit stays in the folder or becomes a conflict copy, as always.
 
         Raises:
             StorageError: There is no room to keep it.
         """
         if not self.is_on:
             return
+        self._prepared.pop(txn, None)
         try:
-            with self._catalog.guard(session):
-                self._parts(session)
+            self._prepared[txn] = self.keep(session, Cause.HANDOFF, txn)
         except ContentGoneError as error:
             log.info("session %s is not kept ahead: %s", session[:6], error)
         except StorageError as error:
@@ -106,13 +109,18 @@ class Keeper:
         """
         if not self.is_on or self._store.generations.before(session, txn) is not None:
             return None
+        failure: HandoffError | None = None
         try:
-            kept, failure = self.keep(session, Cause.HANDOFF, txn), None
+            kept = self._prepared.pop(txn, None) or self.keep(session, Cause.HANDOFF, txn)
         except HandoffError as error:
             failure = error
             kept = Kept(session, self._clock(), Cause.HANDOFF, txn, self._epoch(session), Manifest(session, "", ()))
         self._store.generations.add(kept)
         return failure
+
+    def abandon(self, txn: str) -> None:
+        """A handoff that was prepared for does not come."""
+        self._prepared.pop(txn, None)
 
     def prune(self, session: SessionId) -> None:
         """Forget the oldest generations, and then what only they had. A failure leaves more than needed."""

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.commands import handlers
 from p2p_handoff.agent.telling import fork_as_json, fork_history
-from p2p_handoff.errors import NotFoundError, RejectedError, StorageError, UsageError
+from p2p_handoff.control.client import Client, OnAsk
+from p2p_handoff.control.server import ControlServer
+from p2p_handoff.control.socket_path import socket_path
+from p2p_handoff.errors import CancelledError, NotFoundError, RejectedError, StorageError, UsageError
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.statements import Parent
@@ -111,6 +115,36 @@ async def test_a_session_is_forked_only_in_doubt_and_only_once(two_agents: Pair,
         await laptop.fork("work")
     handing.cancel()
     await asyncio.gather(handing, return_exceptions=True)
+
+
+async def test_force_warns_and_asks_and_a_no_changes_nothing(two_agents: Pair, folder: Path) -> None:
+    laptop, _ = two_agents
+    await in_doubt(two_agents, folder)
+    asked: list[str] = []
+
+    def say(answer: str) -> OnAsk:
+        def on_ask(_name: str, question: object, _choices: list[object]) -> str:
+            asked.append(str(question))
+            return answer
+
+        return on_ask
+
+    async with ControlServer(socket_path(laptop.home.path), handlers(laptop, lambda: None)) as server:
+        client, args = Client(server.path), {"session": "work", "force": True}
+        with pytest.raises(CancelledError, match="nothing was forced"):
+            await asyncio.to_thread(client.call, "recover", args, on_ask=say("no"))
+        with pytest.raises(UsageError, match="nobody can be asked"):
+            await asyncio.to_thread(client.call, "recover", args)
+        assert laptop.store.forks.open() == ()
+        result = await asyncio.to_thread(client.call, "recover", args, on_ask=say("yes"))
+        listed = await asyncio.to_thread(client.call, "sessions")
+        doubt = await asyncio.to_thread(client.call, "recover", {"wait": 0.0})
+    assert "was granted to desktop, which may have it by now" in asked[0]
+    assert (result["title"], result["paths"]) == ("work (fork)", [str(folder)])
+    words = {item["title"]: item["fork"]["text"] for item in listed["sessions"]}
+    assert words["work (fork)"].startswith("'work (fork)' is a fork of 'work'")
+    assert words["work"].startswith("'work' goes on in 'work (fork)'")
+    assert (doubt["resolved"], [item["title"] for item in doubt["in_doubt"]]) == (True, ["work"])
 
 
 async def test_nothing_can_be_forked_where_nothing_is(two_agents: Pair, folder: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.agent.agent import Agent
-from p2p_handoff.errors import TrustError
+from p2p_handoff.errors import TrustError, UsageError
 from p2p_handoff.protocol import messages as msg
+from p2p_handoff.session.chain import decode_chain, verify_chain
 from p2p_handoff.session.ownership import is_lost
 from tests.agent.devices import Devices, Pair, deaf_to, fill, introduce, meet, until
 
@@ -135,6 +136,32 @@ async def test_a_target_that_lost_an_epoch_of_a_session_that_it_has_cannot_act_e
     await meet(laptop, desktop)
     await until(lambda: role(desktop) == ("secondary", 4))
     assert is_lost(desktop.sessions()[0].ownership, me=desktop.device)
+
+
+async def test_a_lost_session_goes_on_in_a_fork_of_what_is_here(
+    two_agents: Pair, folder: Path, devices: Devices, backups: Backups
+) -> None:
+    laptop, desktop = two_agents
+    await laptop.to("desktop", folder)
+    await desktop.to("laptop")
+    await backups.copy(desktop)
+    desktop = await devices.start("desktop")
+    await laptop.to("desktop")
+    desktop = await backups.restore(desktop)
+    await meet(laptop, desktop)
+    await until(lambda: role(desktop) == ("secondary", 4))
+    lost = desktop.sessions()[0]
+    fork = await desktop.fork("project")
+    assert (fork.title, fork.ownership.role.value) == ("project (fork)", "primary")
+    parent = verify_chain(decode_chain(fork.chain)).parent
+    assert parent is not None
+    assert (parent.session, parent.epoch) == (lost.id, 4)
+    assert desktop.catalog.at_path(desktop.settings.receive_dir / "project") == fork
+    with pytest.raises(UsageError, match="already"):
+        await desktop.fork("project")
+    await until(lambda: not desktop.store.counter.rolled_back)
+    assert (await desktop.to("laptop", fork.id)).outcome == "done"
+    assert desktop.store.forks.open_of(lost.id) is not None, "nobody can merge it: it stays what there is"
 
 
 async def test_peers_hand_nothing_to_an_old_copy_and_take_nothing_from_it(

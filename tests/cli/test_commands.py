@@ -113,9 +113,24 @@ def test_nothing_is_in_doubt(device: Device) -> None:
     assert (answer.exit_code, answer.last) == (0, {"in_doubt": [], "resolved": True})
 
 
+def test_what_is_not_in_doubt_is_not_forced(device: Device, session: Path) -> None:
+    for words in (("recover", "work", "--force", "--json"), ("recover", "work", "--force")):
+        answer = device(*words)
+        assert answer.exit_code == 2
+        assert "'work' is not in doubt" in answer.out + answer.err
+
+
+def test_force_needs_a_session(device: Device) -> None:
+    answer = device("recover", "--force")
+    assert answer.exit_code == 2
+    assert "needs the session" in answer.err
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ("undo", "work"),
+        ("undo", "nothing"),
         ("to", "nobody", "work"),
         ("history", "nothing"),
         ("stop", "nothing"),

@@ -90,6 +90,20 @@ def test_a_take_brings_it_back_where_it_was(pair: Pair, report: Path) -> None:
     ]
 
 
+def test_an_undo_brings_back_what_was_here_and_says_what_it_replaced(pair: Pair, report: Path) -> None:
+    listed = pair.desktop("history", "report").out
+    assert "generation 1: before a handoff arrived, 24 B, " in listed
+    (report / "draft.txt").write_text("a bright and sunny morning\n")
+    answer = pair.desktop("undo", "report")
+    assert answer.out == "'report' is as it was in generation 1; what it replaced is generation 2.\n"
+    assert (report / "draft.txt").read_text() == "a dark and stormy night\n"
+    again = pair.desktop("undo", "report", "--json").last
+    assert (again["generation"], again["kept_as"], again["conflicts"]) == (2, 3, [])
+    assert (report / "draft.txt").read_text() == "a bright and sunny morning\n"
+    assert pair.desktop("undo", "report", "--generation", "9").exit_code == 4
+    assert pair.laptop("undo", "report").exit_code == 3
+
+
 def test_the_report_has_its_stable_keys(pair: Pair) -> None:
     (pair.desktop.place / "chat.jsonl").write_text('{"role": "user"}\n')
     report = pair.desktop("to", "laptop", "chat.jsonl", "--json").last
