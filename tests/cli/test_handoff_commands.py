@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,3 +123,14 @@ def test_an_unlinked_device_is_a_stranger(pair: Pair, report: Path) -> None:
     folder.mkdir()
     assert pair.desktop("unlink", "laptop").out == "laptop is linked no more.\n"
     assert pair.desktop("to", "laptop", "other").exit_code == 4
+
+
+def test_ctrl_c_while_nobody_has_used_the_code_is_a_cancellation(pair: Pair) -> None:
+    (pair.laptop.place / "gift.jsonl").write_text('{"role": "user"}\n')
+    with pair.laptop.start("send", "gift.jsonl", "--json", "--no-mdns") as sending:
+        assert code_of(sending)
+        sending.send_signal(signal.SIGINT)
+        out, err = sending.communicate(timeout=30)
+    assert sending.returncode == 7
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "cancelled"
+    assert "Taking it back" in err
