@@ -22,6 +22,7 @@ from p2p_handoff.agent.catalog import Catalog, real_place
 from p2p_handoff.agent.config import Settings, load
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer
+from p2p_handoff.agent.doubts import Around
 from p2p_handoff.agent.events import Events, Listener
 from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
@@ -143,6 +144,18 @@ class Agent:
     async def look_around(self, seconds: float) -> None:
         """Give discovery that long to find the first device; returns at once when some are known."""
         await self._parts.surroundings.anybody(seconds, known=lambda: any(peer.online for peer in self.discover()))
+
+    @property
+    def around(self) -> Around:
+        """What words about unsettled sessions draw on."""
+        parts = self._parts
+        return Around(
+            self.store,
+            self.device,
+            self.peer_book.name,
+            lambda device: parts.dialer.wire(device) is not None,
+            parts.confirmation.awaited,
+        )
 
     def relay_states(self) -> dict[str, str]:
         """Shared relays: empty for a connected one, else why it is not."""

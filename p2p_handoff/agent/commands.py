@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from p2p_handoff.agent import doubts
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
 from p2p_handoff.agent.giving_up import GivenUpError
@@ -28,7 +29,6 @@ from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.security.link_terms import LinkKind, LinkResult, Purpose
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import PartType, decode_manifest
-from p2p_handoff.session.ownership import Role
 from p2p_handoff.session.signed import SignedStatement, read
 from p2p_handoff.session.statements import FIRST_EPOCH, Accepted, Genesis, Grant
 from p2p_handoff.store.records import SessionRecord
@@ -101,6 +101,9 @@ class Commands:
                 for record in agent.sessions()
                 if (text := agent.unplaced.of(record.id))
             ],
+            "in_doubt": [doubts.doubt_as_json(agent.around, item) for item in doubts.in_doubt(agent.sessions())],
+            "lost": doubts.lost_as_json(agent.around, agent.sessions()),
+            "old_copy": doubts.old_copy_as_json(agent.around),
             "edited_here": [item for record in agent.sessions() if (item := await self._edited(record))],
         }
 
@@ -271,14 +274,19 @@ class Commands:
         wish = _optional_text(request.args, "session")
         if request.args.get("force"):
             return await self._force(request, self._agent.check_fork(_text(request.args, "session")))
+        around = self._agent.around
         records = [self._agent.catalog.find(wish)] if wish else self._agent.sessions()
-        frozen = [record for record in records if record.ownership.role is Role.FROZEN]
-        deadline = time.monotonic() + _number(request.args, "wait", 5.0)
-        while frozen and time.monotonic() < deadline:
+        frozen, deadline = doubts.in_doubt(records), time.monotonic() + _number(request.args, "wait", 5.0)
+        while (frozen or around.store.counter.rolled_back) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
-            frozen = [record for record in (self._agent.catalog.find(item.id) for item in frozen) if _is_frozen(record)]
-        resolved = all(self._agent.store.forks.open_of(record.id) for record in frozen)
-        return {"in_doubt": [self._doubt(record) for record in frozen], "resolved": resolved}
+            frozen = doubts.in_doubt(self._agent.catalog.find(item.id) for item in frozen)
+        old_copy = doubts.old_copy_as_json(around)
+        return {
+            "in_doubt": [doubts.doubt_as_json(around, record) for record in frozen],
+            "lost": doubts.lost_as_json(around, records),
+            "old_copy": old_copy,
+            "resolved": old_copy is None and all(around.store.forks.open_of(record.id) for record in frozen),
+        }
 
     async def _force(self, request: Request, record: SessionRecord) -> Answer:
         """Go on in a fork, once the person knows what that means."""
@@ -352,21 +360,6 @@ class Commands:
             "not_in_place": self._agent.unplaced.of(record.id),
         }
 
-    def _doubt(self, record: SessionRecord) -> dict[str, Any]:
-        frozen = record.ownership.frozen
-        assert frozen is not None
-        peer = self._agent.peer_book.name(frozen.target)
-        return {
-            "session": record.id,
-            "title": record.title,
-            "target": peer,
-            "txn": frozen.txn,
-            "text": (
-                f"{record.title!r} was granted to {peer}, which has not answered; it is frozen here, nothing is lost,"
-                f" and it resolves by itself when {peer} is in reach"
-            ),
-        }
-
     def _link_line(self, index: int, signed: SignedStatement) -> dict[str, Any]:
         kind = Genesis if index == 0 else Grant if index % 2 else Accepted
         return {"index": index, "statement": kind.__name__.lower(), **_described(signed, kind, self._named)}
@@ -414,10 +407,6 @@ def _decider(request: Request) -> Callable[[LinkResult], Awaitable[LinkKind | No
 
 async def _decide_copy(_result: LinkResult) -> LinkKind:
     return LinkKind.OTHER
-
-
-def _is_frozen(record: SessionRecord) -> bool:
-    return record.ownership.role is Role.FROZEN
 
 
 def _root_hex(record: SessionRecord) -> str:

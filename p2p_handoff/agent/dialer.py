@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reaching linked devices: the ladder of ways, the sealed offer and answer, the open wire. Layer: agent.
 
-Specification: docs/specs/signaling.md §10, docs/specs/transport.md §2. The ladder: mDNS, last good address, shared
+Specification: docs/specs/handoff-v2.md §8, docs/specs/transport.md §2. The ladder: mDNS, last good address, shared
 relays, addresses given by hand. Every rung that answers is as good as another: who is reached is decided by keys.
 """
 

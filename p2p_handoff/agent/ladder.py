@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways that may lead to a device, tried side by side, the better ones with a head start. Layer: agent.
 
-Specification: docs/specs/signaling.md §10. Reaching a relay costs the other device nothing, so that an address where
+Specification: docs/specs/handoff-v2.md §8. Reaching a relay costs the other device nothing, so that an address where
 nobody answers any more delays no other way: offers are made one after the other, on what was reached.
 """
 

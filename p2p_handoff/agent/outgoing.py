@@ -435,7 +435,7 @@ class Outgoing:
             nonce=self.machine.nonce,
         )
         signed = chains.grant(self._services.identity, state, offer)
-        await asyncio.to_thread(self._services.store.outgoing.freeze, signed, manifest)
+        await asyncio.to_thread(self._services.store.outgoing.freeze, signed, manifest, at=self._services.clock())
 
     async def _send_grant(self, _effect: src.SendGrant) -> None:
         outgoing = self._services.store.outgoing.grant(self.plan.txn)

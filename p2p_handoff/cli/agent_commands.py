@@ -93,6 +93,9 @@ def _status_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"handoff is {'on' if result['handoff'] else 'switched off'}; new sessions go to {result['receive_dir']}"
     if result["requests"]:
         yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
+    old_copy = [result["old_copy"]] if result["old_copy"] else []
+    for item in (*result["in_doubt"], *old_copy, *result["lost"]):
+        yield item["text"]
     for item in (*result["not_in_place"], *result["edited_here"]):
         yield f"{item['title']!r}: {item['text']}"
     for url, problem in result["relays"].items():

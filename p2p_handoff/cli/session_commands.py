@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -138,12 +139,20 @@ def recover(home: Path, session: str | None, wait: float, *, force: bool, yes: b
     result = reach(home).call("recover", {"session": session, "wait": wait})
     if as_json:
         print_json(result)
-    elif result["resolved"]:
-        click.echo("No handoff is in doubt.")
-    for item in () if as_json else result["in_doubt"]:
-        click.echo(shown(item["text"]))
+    else:
+        _say_unsettled(result)
     if not result["resolved"]:
         raise SystemExit(int(ExitCode.IN_DOUBT))
+    if result["lost"]:
+        raise SystemExit(int(ExitCode.TRUST))
+
+
+def _say_unsettled(result: dict[str, Any]) -> None:
+    if result["resolved"]:
+        click.echo("No handoff is in doubt.")
+    old_copy = [result["old_copy"]] if result["old_copy"] else []
+    for item in (*result["in_doubt"], *old_copy, *result["lost"]):
+        click.echo(shown(item["text"]))
 
 
 def _force(home: Path, session: str | None, *, yes: bool, as_json: bool) -> None:

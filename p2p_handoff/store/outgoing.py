@@ -25,12 +25,13 @@ class OutgoingHandoffs:
     def __init__(self, rows: OwnershipRows) -> None:
         self._rows = rows
 
-    def freeze(self, signed: SignedStatement, manifest: bytes) -> Ownership:
+    def freeze(self, signed: SignedStatement, manifest: bytes, *, at: float | None = None) -> Ownership:
         """Stop acting on a session, for one handoff. Send the grant only after this returned.
 
         Args:
             signed: This device's grant.
             manifest: The encoded manifest whose digest the grant names.
+            at: Unix seconds, for people only.
 
         Raises:
             NotFoundError: No such session.
@@ -44,8 +45,9 @@ class OutgoingHandoffs:
         with self._rows.guarded_change():
             held = journal.freeze(self._rows.held(self._rows.existing(grant.session)), signed)
             self._rows.database.write(
-                "INSERT INTO grants (txn, session, target, root, epoch, signed, manifest) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (grant.txn, grant.session, grant.target, grant.root, grant.epoch, encode_signed(signed), manifest),
+                "INSERT INTO grants (txn, session, target, root, epoch, signed, manifest, granted_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (grant.txn, grant.session, grant.target, grant.root, grant.epoch, encode_signed(signed), manifest, at),
             )
             self._rows.set(held.ownership)
         return held.ownership
@@ -53,7 +55,7 @@ class OutgoingHandoffs:
     def grant(self, txn: TxnId) -> OutgoingGrant | None:
         """A grant that this device made, to send it again or to see its answer; None when it made none."""
         row = self._rows.database.row(
-            "SELECT txn, session, target, signed, manifest, answer FROM grants WHERE txn = ?", (txn,)
+            "SELECT txn, session, target, signed, manifest, answer, granted_at FROM grants WHERE txn = ?", (txn,)
         )
         if row is None:
             return None
@@ -64,6 +66,7 @@ class OutgoingHandoffs:
             signed=decode_signed(row[3]),
             manifest=row[4],
             answer=None if row[5] is None else decode_signed(row[5]),
+            granted_at=row[6],
         )
 
     def release(self, session: SessionId, signed: SignedStatement) -> Ownership:

@@ -121,3 +121,5 @@ class OutgoingGrant:
     """As granted; None once the target has answered."""
     answer: SignedStatement | None
     """The target's statement."""
+    granted_at: float | None = None
+    """Unix seconds; None where it is not known."""

@@ -110,7 +110,7 @@ def test_no_request_waits(device: Device) -> None:
 
 def test_nothing_is_in_doubt(device: Device) -> None:
     answer = device("recover", "--json")
-    assert (answer.exit_code, answer.last) == (0, {"in_doubt": [], "resolved": True})
+    assert (answer.exit_code, answer.last) == (0, {"in_doubt": [], "lost": [], "old_copy": None, "resolved": True})
 
 
 def test_what_is_not_in_doubt_is_not_forced(device: Device, session: Path) -> None:

@@ -35,6 +35,14 @@ def test_freezing_survives_a_restart_with_everything_needed_to_ask_again(started
         assert (outgoing.signed, outgoing.manifest, outgoing.answer) == (signed, MANIFEST, None)
 
 
+def test_when_a_session_was_granted_is_kept_for_people(started: Store) -> None:
+    signed = grant(known_chain(started), 0, A, B)
+    started.outgoing.freeze(signed, MANIFEST, at=1234.5)
+    outgoing = started.outgoing.grant(txn_id(0))
+    assert outgoing is not None
+    assert outgoing.granted_at == 1234.5
+
+
 def test_accepted_releases_and_extends_the_chain(started: Store) -> None:
     accepted = chains.accept(B, freeze(started, 0, A, B))
     assert started.outgoing.release(SESSION, accepted).role is Role.SECONDARY
