@@ -498,7 +498,7 @@ COPY_RULES: Final[Rules] = {
     (_S.FINISHING, Disconnected): Rule(_S.FINISHING, _nothing),
     (_S.FINISHING, Accept): Rule(_S.COPYING, _accepted_again),
     (_S.FINISHING, Reject): Rule(_S.ENDED, _rejected),
-    (_S.FINISHING, Ready): Rule(_S.FINISHING, _nothing),
+    **{(_S.FINISHING, late): Rule(_S.FINISHING, _nothing) for late in (Ready, RemainderLarge, RemainderSmall)},
     (_S.FINISHING, Resumed): Rule(_S.ENDED, _done),
     (_S.FINISHING, Cancel): Rule(_S.ENDED, _peer_cancelled),
     (_S.FINISHING, CancelAsked): Rule(_S.ENDED, _give_up),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scopes that are explored, each to its end, so that I7 is judged for every world of it."""
+"""The scopes that are explored, the largest first. All but DEEP are explored to their end, so that I7 is judged too."""
 
 from __future__ import annotations
 
@@ -9,20 +9,36 @@ from tests.explore.scope import Scope
 
 SMALL: Final = (
     Scope("push", nonces=2),
-    Scope("push in order, edited, two rounds", nonces=3, rounds=2, edits=1, fifo=True),
+    Scope("push, in order, edited, two rounds", nonces=3, rounds=2, edits=1, fifo=True),
 )
 """For the ordinary tests: seconds."""
 
 CI: Final = (
     Scope("push, cancelled, rejected, bad disks", cancels=True, rejects=True, disk=True),
     Scope("push, edited", edits=1),
+    Scope("push and take at once, in order", txns=2, takes="BA", crashes=1, cuts=1, fifo=True),
+    Scope("push, and a take by C, in order", devices=3, txns=2, takes="CA", nonces=1, crashes=1, cuts=0, fifo=True),
     *SMALL,
 )
 
 DEFAULT: Final = (
-    Scope("push, a third device meddles", devices=3, meddler=True, nonces=1),
+    Scope("two parts, some taken, edited", parts=2, partial=True, edits=1, nonces=1, crashes=1, cuts=0),
+    CI[0],
+    Scope("there and back", txns=2, pushes="AB BA", nonces=1, crashes=1, cuts=1),
+    Scope("push, C meddles", devices=3, meddler=True, nonces=1),
+    Scope("two targets", devices=3, txns=2, pushes="AB AC", nonces=1, crashes=1, cuts=0),
+    Scope("on to C, news", devices=3, txns=2, pushes="AB BC", learns="AC AB BC", nonces=1, crashes=1, cuts=0),
+    Scope("push and take at once", txns=2, takes="BA", nonces=1, crashes=0, cuts=1),
+    Scope("push, and a take by C", devices=3, txns=2, takes="CA", nonces=1, crashes=0, cuts=1),
+    Scope("there and back, in order, edited", txns=2, pushes="AB BA", edits=1, crashes=1, cuts=1, fifo=True),
     Scope("push, edited, forked", edits=1, forks=True, nonces=1),
-    *CI,
+    Scope("again, in order", txns=2, cancels=True, rejects=True, disk=True, crashes=1, cuts=0, fifo=True),
+    *CI[1:],
 )
 
-DEEP: Final[tuple[Scope, ...]] = ()
+DEEP: Final = (
+    Scope("push and take at once, deep", txns=2, takes="BA", nonces=1, crashes=1, cuts=1, most=3_000_000),
+    Scope("two targets, edited, deep", devices=3, txns=2, pushes="AB AC", edits=1, nonces=1, crashes=1, most=3_000_000),
+    Scope("there and back, edited, deep", txns=2, pushes="AB BA", edits=1, nonces=1, crashes=1, most=3_000_000),
+)
+"""Wider than a machine explores to its end: breadth first up to a bound. I7 is not judged."""

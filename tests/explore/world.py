@@ -97,6 +97,7 @@ class Worlds:
         self._taken: dict[tuple[int, int], tuple[Move, ...]] = {}
         self._restarted: dict[int, int] = {}
         self._connected: dict[tuple[int, int, bool], Move | None] = {}
+        self._parted: dict[tuple[tuple[int, ...], int, int], tuple[tuple[int, ...], int]] = {}
         self._learned: dict[tuple[int, int], tuple[Move, ...]] = {}
         self._checked: dict[tuple[tuple[int, ...], int], tuple[str | None, bool]] = {}
         self._teachers = [
@@ -163,13 +164,12 @@ class Worlds:
         bit = self.link[pair]
         names = f"{cast.NAMES[i]} and {cast.NAMES[j]}"
         if not world.links & bit:
-            after = self._told(world._replace(links=world.links | bit), pair, opened=True)
+            after = self._met(world._replace(links=world.links | bit), pair)
             yield after, True, (i, None, f"connects to {cast.NAMES[j]}")
         elif self.scope.cuts is None or world.cuts < self.scope.cuts:
             cuts = world.cuts if self.scope.cuts is None else world.cuts + 1
-            after = self._told(
-                self._lost(world, pair)._replace(links=world.links & ~bit, cuts=cuts), pair, opened=False
-            )
+            devices = self._without(world.devices, pair)
+            after = self._lost(world, pair)._replace(devices=devices, links=world.links & ~bit, cuts=cuts)
             yield after, False, (i, None, f"the connection of {names} breaks, what was on its way is lost")
 
     # --- applying -----------------------------------------------------------------------------------
@@ -216,18 +216,41 @@ class Worlds:
         return world._replace(net=(*world.net[:at], (), (), *world.net[at + 2 :]))
 
     def _crashed(self, world: World, me: int, then: int) -> World:
-        world = world._replace(devices=(*world.devices[:me], then, *world.devices[me + 1 :]))
-        for pair in self.pairs:
-            bit = self.link[pair]
-            if me in pair and world.links & bit:
-                world = self._lost(world, pair) if self.scope.fifo else world
-                world = self._told(world._replace(links=world.links & ~bit), pair, opened=False)
-        return world if self.scope.crashes is None else world._replace(crashes=world.crashes + 1)
+        devices, links = self._alone((*world.devices[:me], then, *world.devices[me + 1 :]), world.links, me)
+        net = world.net
+        if self.scope.fifo:
+            for pair in self.pairs:
+                net = self._lost(world._replace(net=net), pair).net if me in pair else net
+        crashes = 0 if self.scope.crashes is None else world.crashes + 1
+        return World(devices, net, links, world.acked, world.next_txn, crashes, world.cuts)
 
-    def _told(self, world: World, pair: tuple[int, int], *, opened: bool) -> World:
-        """Both ends hear that their connection is open or lost."""
+    def _alone(self, devices: tuple[int, ...], links: int, me: int) -> tuple[tuple[int, ...], int]:
+        """One device loses all its connections."""
+        key = devices, links, me
+        known = self._parted.get(key)
+        if known is None:
+            for pair in self.pairs:
+                bit = self.link[pair]
+                if me in pair and links & bit:
+                    links &= ~bit
+                    devices = self._without(devices, pair)
+            known = self._parted[key] = devices, links
+        return known
+
+    def _without(self, devices: tuple[int, ...], pair: tuple[int, int]) -> tuple[int, ...]:
+        """Both ends hear that their connection is lost; what they say to each other about it reaches nobody."""
         for me, peer in (pair, pair[::-1]):
-            move = self._connection(world.devices[me], peer, opened=opened)
+            move = self._connection(devices[me], peer, opened=False)
+            if move is not None:
+                assert not move.acks
+                assert all(link == self.link[pair] for link, _ in move.sends)
+                devices = (*devices[:me], move.then, *devices[me + 1 :])
+        return devices
+
+    def _met(self, world: World, pair: tuple[int, int]) -> World:
+        """Both ends hear that their connection is open."""
+        for me, peer in (pair, pair[::-1]):
+            move = self._connection(world.devices[me], peer, opened=True)
             if move is not None:
                 world = self._after(world, me, move)
         return world

@@ -82,6 +82,19 @@ def test_parts_frozen_and_not_granted_are_thawed_at_the_end() -> None:
             assert src.ThawParts in kinds(effects), event
 
 
+@pytest.mark.parametrize("event", [src.RemainderLarge(), src.RemainderSmall()])
+@pytest.mark.parametrize(
+    ("state", "mode"),
+    [(S.FREEZING, Mode.MOVE), (S.FROZEN, Mode.MOVE), (S.RELEASED, Mode.MOVE), (S.FINISHING, Mode.COPY)],
+)
+def test_regression_a_survey_that_ends_after_another_one_changes_nothing(
+    state: SourceState, mode: Mode, event: src.SourceEvent
+) -> None:
+    """Accept and Ready arrived twice while the first survey ran: its answer came after the second one's."""
+    machine = replace(source_in(state), mode=mode)
+    assert step(machine, event) == (machine, ())
+
+
 @pytest.mark.parametrize("mode", Mode)
 def test_an_unlisted_message_is_the_peers_error_and_an_unlisted_event_is_ours(mode: Mode) -> None:
     rules = src.SOURCE_RULES if mode is Mode.MOVE else src.COPY_RULES
