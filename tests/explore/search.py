@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.explore import cast
+from tests.explore.move import World
 from tests.explore.scope import Scope
-from tests.explore.world import World, Worlds
+from tests.explore.world import Worlds
 
 _WITHOUT_REFERENCES: Final = 2
 """The last format of marshal in which equal values have equal bytes."""

@@ -11,10 +11,11 @@ import pytest
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.rules import only
 from tests.explore import cast
+from tests.explore.move import World
 from tests.explore.scope import Scope
 from tests.explore.scopes import SMALL
 from tests.explore.search import explore, fingerprint
-from tests.explore.world import World, Worlds
+from tests.explore.world import Worlds
 
 ONCE = Scope("once", nonces=1, crashes=1, cuts=1)
 
