@@ -69,6 +69,9 @@ _LINES = {
     "handoff": "Handoff of '{title}' with {peer}: {outcome}. {text}",
     "handoff-failed": "A handoff failed: {text}",
     "not-in-place": "{text}",
+    "not-kept": "There is no way back from this handoff: {text}.",
+    "merged": "A fork from {peer} was merged.",
+    "rejoined": "'{title}' came together with its original.",
 }
 
 

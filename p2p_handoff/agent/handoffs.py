@@ -273,6 +273,7 @@ class Handoffs:
         services = self._services
         while True:
             pending = {commit.directory for commit in services.store.incoming.pending_commits()}
+            pending |= services.store.generations.pending_directories()
             for directory in await in_thread(services.stagings.collect, self._incoming.keys(), pending):
                 log.info("%s is gone: its handoff did not come back", directory)
             await asyncio.sleep(KEEP_STAGED)

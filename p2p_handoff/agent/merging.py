@@ -8,6 +8,7 @@ and a note of what was taken in, then put in place; after a crash the decided re
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from p2p_handoff.store.forks import Merge
 from p2p_handoff.store.generations import Cause, Change, PendingChange, Phase
 from p2p_handoff.store.records import PartBinding
 from p2p_handoff.store.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class MergeArrivals(Arrivals):
@@ -87,6 +90,7 @@ class MergeArrivals(Arrivals):
             state = self._catalog.state_dir(self._merging.original, part.id)
             assert home.path is not None
             self._arrivals[part.id] = Arrival(part, home.path, staging, state)
+        self._stagings.note(self._txn, self._staged())
 
     @override
     def is_sealed(self, part: PartId, root: Digest) -> bool:
@@ -159,6 +163,7 @@ class MergeArrivals(Arrivals):
                     self._placements[pending.part] = staging.commit()
                 generations.placed(self._txn, pending.part)
             generations.finish(self._txn)
+            self._stagings.forget(self._txn)
             services.keeper.prune(self._merging.original)
 
     def _tell(self, placements: Sequence[Placement]) -> None:
@@ -179,8 +184,10 @@ class MergeArrivals(Arrivals):
         for arrival in self._arrivals.values():
             try:
                 arrival.staging.abandon()
-            except HandoffError:
-                continue  # The next merge begins in the same directory, and a restart removes it.
+            except HandoffError as error:
+                log.warning("the merge %s leaves something for now: %s", self._txn[:6], error)
+                return  # Noted where it is, and collected later.
+        self._stagings.forget(self._txn)
 
     def _original(self) -> Mapping[PartId, PartBinding]:
         bindings = self._catalog.bindings(self._merging.original)

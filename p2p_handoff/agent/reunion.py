@@ -90,9 +90,16 @@ class Reunion:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _heard(self, name: str, _fields: Mapping[str, Any]) -> None:
-        if name in _TELLING:
+    def _heard(self, name: str, fields: Mapping[str, Any]) -> None:
+        if name in _TELLING and not self._is_own_attempt(name, fields):
             self._news.set()
+
+    def _is_own_attempt(self, name: str, fields: Mapping[str, Any]) -> bool:
+        """The end of a merge that did not come about is no reason to try the next one at once."""
+        if name not in ("handoff", "handoff-failed") or fields.get("direction") == "in":
+            return False
+        fork = self._services.store.forks.get(fields["session"])
+        return fork is not None and fork.state is ForkState.OPEN
 
     async def _run(self) -> None:
         while True:

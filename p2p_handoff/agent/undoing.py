@@ -22,7 +22,7 @@ from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import HandoffError, InDoubtError, NotFoundError, RejectedError
-from p2p_handoff.ids import PartId, SessionId, new_txn_id
+from p2p_handoff.ids import PartId, SessionId, TxnId, new_txn_id
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.session.manifest import Part
 from p2p_handoff.session.ownership import Role
@@ -256,6 +256,7 @@ class Undoing:
                     placements[pending.part] = staging.commit()
                 store.generations.placed(change.id, pending.part)
             store.generations.finish(change.id)
+            self._services.stagings.forget(TxnId(change.id))
             self._services.keeper.prune(change.session)
 
     def _told(

@@ -182,6 +182,11 @@ class Generations:
         )
         return tuple(map(_pending, rows))
 
+    def pending_directories(self) -> frozenset[Path]:
+        """The staging directories of all decided changes: nobody may remove them."""
+        rows = self._database.rows("SELECT directory FROM pending_changes")
+        return frozenset(Path(os.fsdecode(directory)) for (directory,) in rows)
+
     def placed(self, change: str, part: PartId) -> None:
         """A part is in place; with the last one the change is over."""
         with self._database.transaction():

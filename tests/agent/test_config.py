@@ -22,6 +22,7 @@ peers = ["192.0.2.7:4000"]
 stun = ["stun:192.0.2.8:3478"]
 port = 4000
 max_pause = 1
+keep_generations = 9
 [resume]
 folder = ["code", "{path}"]
 """
@@ -52,6 +53,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         stun=("stun:192.0.2.8:3478",),
         port=4000,
         max_pause=1.0,
+        keep_generations=9,
         resume={"folder": ("code", "{path}")},
     )
     assert all(f"{item.name} = " in EVERYTHING or f"[{item.name}]" in EVERYTHING for item in fields(Settings))
@@ -76,6 +78,8 @@ def test_a_home_directory_may_be_written_with_a_tilde(tmp_path: Path, monkeypatc
         ("max_pause = 0", "max_pause: must be seconds"),
         ("max_pause = nan", "max_pause: must be seconds"),
         ("max_pause = true", "max_pause: must be seconds"),
+        ("keep_generations = -1", "keep_generations: must be a number between 0 and 1000"),
+        ("keep_generations = true", "keep_generations: must be a number"),
         ('name = ""', "name: must be a text"),
         ("resume = 3", "resume: must be a table"),
         ('resume = { folder = "rm -rf" }', "resume: must be a list"),

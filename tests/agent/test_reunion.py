@@ -17,7 +17,7 @@ from p2p_handoff.errors import RejectedError, StorageError
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.store.forks import ForkState
-from p2p_handoff.store.generations import Cause
+from p2p_handoff.store.generations import Cause, Change, Phase
 from p2p_handoff.store.records import SessionRecord
 from tests.agent.devices import Devices, event, fill, introduce, lose, tree, until
 
@@ -186,6 +186,27 @@ async def test_while_a_fork_is_open_its_original_does_not_come_back(devices: Dev
     assert isinstance(report.error, RejectedError)
     assert "merged first" in report.error.sentence
     assert session_of(laptop, "work").ownership.role.value == "secondary"
+
+
+async def test_a_primary_that_is_busy_is_tried_again_later_and_not_at_once(
+    devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reunion, "AGAIN_AFTER", 3600.0)
+    apart = await grow_apart(devices)
+    change = Change("busy", session_of(apart.desktop, "work").id, Cause.UNDO, Phase.STAGING)
+    apart.desktop.store.generations.begin(change)
+    laptop = await devices.start("laptop")
+    while (await event(laptop, "handoff", 30))["reason"] != "busy":
+        pass  # the original's own end comes first
+    begun: list[object] = []
+    laptop.on("outgoing", begun.append)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert begun == []
+    apart.desktop.store.generations.give_up("busy")
+    laptop.events.emit("connected")
+    await until(lambda: fork_state(laptop) is ForkState.MERGED, 30)
+    merged(apart)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])

@@ -63,11 +63,13 @@ def test_a_change_is_staged_decided_placed_and_over(started: Store) -> None:
     generations.decide("undo-1", replace(KEPT, cause=Cause.UNDO, change="undo-1"), [PENDING])
     assert generations.changes() == (replace(UNDO, phase=Phase.PLACING),)
     assert generations.pending("undo-1") == (PENDING,)
+    assert generations.pending_directories() == {PENDING.directory}
     assert generations.before(SESSION, "undo-1") is not None
     generations.give_up("undo-1")
     assert generations.change_of(SESSION) is not None, "what is decided cannot be given up"
     generations.placed("undo-1", P1)
     assert generations.changes() == ()
+    assert generations.pending_directories() == frozenset()
 
 
 def test_only_one_change_of_a_session_at_a_time(started: Store) -> None:
