@@ -23,6 +23,12 @@ from p2p_handoff.limits import GATHER_DEADLINE, ICE_DEADLINE, MIB, PEER_DEAD_AFT
 _PATIENCE = 30.0
 _BYTES = 192 * MIB
 """Enough that a handoff is far from done when its peer dies."""
+_AWAY = 6.0
+"""Seconds that a target is stopped: twice what a silent one is given before the source dials again."""
+_DOUBT = 2.0
+"""Seconds promised (docs/specs/handoff-v2.md §8)."""
+_ATTEMPTS = 3
+"""A target that answers before the signal reaches it is tried again so many times."""
 
 
 def measure(places: Pair, engine: str, rounds: int, root: Path) -> list[Figure]:
@@ -33,7 +39,8 @@ def measure(places: Pair, engine: str, rounds: int, root: Path) -> list[Figure]:
     """
     killed = dead_peer(places, root / "killed", engine, signal.SIGKILL)
     stopped = dead_peer(places, root / "stopped", engine, signal.SIGSTOP)
-    return [killed, stopped, asyncio.run(dead_attempt(engine)), asyncio.run(silent_server(engine, rounds))]
+    doubt = resolved_doubt(places, root / "doubt", engine, rounds)
+    return [killed, stopped, doubt, asyncio.run(dead_attempt(engine)), asyncio.run(silent_server(engine, rounds))]
 
 
 def dead_peer(places: Pair, root: Path, engine: str, fault: signal.Signals) -> Figure:
@@ -73,6 +80,59 @@ def _until_noticed(left: Device, right: Device, folder: Path, fault: signal.Sign
             watching.terminate()
             moving.communicate()
     raise BenchError(f"nobody noticed {fault.name} within {_PATIENCE} s")
+
+
+def resolved_doubt(places: Pair, root: Path, engine: str, rounds: int) -> Figure:
+    """Seconds from the moment when a target can be reached again until a source in doubt knows its answer.
+
+    The target is stopped when the source freezes, for so long that the connection is dead and the source dials.
+
+    Raises:
+        BenchError: It never came to a doubt, or the doubt was not resolved.
+    """
+    taken: list[float] = []
+    with running_pair(places, root, engine) as (left, right):
+        for attempt in range(_ATTEMPTS * rounds):
+            folder = root / f"session-{attempt}"
+            folder.mkdir()
+            (folder / "file").write_bytes(os.urandom(MIB))
+            seconds = _after_doubt(left, right, folder)
+            taken += [] if seconds is None else [seconds]
+            if len(taken) == rounds:
+                return Figure(f"{engine}: doubt resolved once they meet", "s", tuple(taken), "promise", (_DOUBT,))
+    raise BenchError("the target always answered before it could be stopped")
+
+
+def _after_doubt(left: Device, right: Device, folder: Path) -> float | None:
+    """The seconds; None when the target was faster than the signal that should have stopped it."""
+    with left.popen("to", right.name, str(folder)) as moving:
+        guard = threading.Timer(_PATIENCE, moving.kill)
+        guard.start()
+        met, in_doubt = 0.0, False
+        try:
+            assert moving.stdout is not None
+            for line in moving.stdout:
+                told = json.loads(line)
+                if told.get("event") == "frozen":
+                    os.kill(right.pid, signal.SIGSTOP)
+                    time.sleep(_AWAY)
+                    in_doubt = _is_in_doubt(left)
+                    met = time.perf_counter()
+                    os.kill(right.pid, signal.SIGCONT)
+                elif told.get("event") == "released":
+                    return round(time.perf_counter() - met, 2) if in_doubt else None
+                elif "outcome" in told:
+                    return None
+        finally:
+            guard.cancel()
+            moving.communicate()
+    raise BenchError(f"a doubt was not resolved within {_PATIENCE} s")
+
+
+def _is_in_doubt(device: Device) -> bool:
+    with device.popen("recover", "--wait", "0") as asking:
+        answer, _ = asking.communicate(timeout=_PATIENCE)
+    return bool(json.loads(answer)["in_doubt"])
 
 
 async def dead_attempt(engine: str) -> Figure:

@@ -127,7 +127,7 @@ class Relay:
         if self._by_address[address] >= self._capacity.per_address:
             raise web.HTTPTooManyRequests(text="too many connections from this address\n")
 
-    async def _accept(self, request: web.Request) -> web.WebSocketResponse:
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
         address = self._address(request)
         self._check_admission(request, address)
         self._by_address[address] += 1
@@ -146,10 +146,13 @@ class Relay:
         host, port = transport.get_extra_info("sockname")[:2]
         return Endpoint(remote=address, local_host=host, local_port=port, abort=transport.abort)
 
-    async def _serve(self, request: web.Request, address: str) -> web.WebSocketResponse:
+    async def _serve(self, request: web.Request, address: str) -> web.StreamResponse:
         socket = web.WebSocketResponse(max_msg_size=MAX_RELAY_MESSAGE, heartbeat=RELAY_HEARTBEAT, compress=False)
         endpoint = self._endpoint(request, address)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionResetError:
+            return web.Response(status=400)  # The client gave up while it was let in; nobody reads this.
         self.hub.counters["connections"] += 1
         await Connection(self.hub, self._terms, socket, endpoint).run(Nonce(self._entropy(NONCE_BYTES)))
         return socket

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import aiohttp
 import pytest
 from aiohttp import ClientSession, WSServerHandshakeError, web
 
@@ -96,3 +97,16 @@ async def test_clients_are_told_when_the_relay_shuts_down() -> None:
             farewell = asyncio.create_task(client.farewell())
             await asyncio.sleep(0)
         assert await farewell is Farewell.SHUTDOWN
+
+
+async def test_a_client_that_gives_up_during_the_upgrade_leaves_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(_socket: web.WebSocketResponse, _request: web.BaseRequest) -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(web.WebSocketResponse, "prepare", gone)
+    async with running_relay() as url, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect(url)
+    assert "Error handling request" not in caplog.text
