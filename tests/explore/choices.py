@@ -97,7 +97,8 @@ def _of_target(item: In, scope: Scope) -> Iterator[Input]:
             yield Input("ends sealing, its disk is full", target_shell.finish_work, (txn,), Kind.FAULT, disk_full=True)
             yield Input("finds what is sealed bad", _seal_failed, (txn,), Kind.FAULT)
     if machine.state in _UNDECIDED:
-        peer = cast.numbers()[machine.source]
+        # A source that is away; one that is there and says nothing for minutes.
+        peer = None if scope.cancels else cast.numbers()[machine.source]
         yield Input("waits no longer for the source", target_shell.take_event, (txn, tgt.Abandoned()), down=peer)
     if scope.cancels and machine.state not in _OVER and machine.state is not TargetState.ACCEPTED:
         yield Input("cancels as target", target_shell.take_event, (txn, tgt.TargetCancelAsked("")), Kind.WISH)
@@ -127,7 +128,7 @@ def _of_session(doing: Doing, session: SessionId, scope: Scope) -> Iterator[Inpu
             if holder is None and version < scope.edits:
                 yield Input(f"edits {cast.PARTS[part]}", _edit, (session, part), Kind.WISH)
     frozen = held.ownership.frozen
-    if scope.forks and frozen is not None and not held.ownership.forked and doing.held(cast.FORK) is None:
+    if scope.forks and doing.me == 0 and frozen is not None and doing.held(cast.FORK) is None:
         yield Input("forks", _fork, (session,), Kind.WISH)
 
 

@@ -21,11 +21,13 @@ class Scope:
     takes: str = ""
     """Who takes from whom."""
     cancels: bool = False
-    """Either side cancels at any moment; a source gives up on a target that is away; an offer expires."""
+    """Either side cancels at any moment; a source gives up on a target that is away, a target on a source that is
+    silent; an offer expires."""
     rejects: bool = False
     partial: bool = False
     """The target may take the first part only."""
     forks: bool = False
+    """A goes on in a fork, once: there is one id for it."""
     learns: str = ""
     """Who hears which device's chains, the older ones as well: pairs of names."""
     disk: bool = False
