@@ -19,7 +19,7 @@ from p2p_handoff.agent.catalog import real_place
 from p2p_handoff.agent.giving_up import GivenUpError
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import part_as_json
-from p2p_handoff.agent.telling import force_warning, fork_as_json, fork_history, generation_as_json
+from p2p_handoff.agent.telling import force_warning, fork_as_json, fork_history, generation_as_json, open_forks
 from p2p_handoff.agent.verifying import verify_history
 from p2p_handoff.content.digests import digest
 from p2p_handoff.control.request import Handler, Request
@@ -104,6 +104,7 @@ class Commands:
             "in_doubt": [doubts.doubt_as_json(agent.around, item) for item in doubts.in_doubt(agent.sessions())],
             "lost": doubts.lost_as_json(agent.around, agent.sessions()),
             "old_copy": doubts.old_copy_as_json(agent.around),
+            "forks": open_forks(agent.store),
             "edited_here": [item for record in agent.sessions() if (item := await self._edited(record))],
         }
 
@@ -378,7 +379,9 @@ def _described(
     signed: SignedStatement, kind: type[Genesis | Grant | Accepted], named: Callable[[DeviceId], str]
 ) -> dict[str, Any]:
     if kind is Genesis:
-        return {"primary": named(read(signed, Genesis).primary), "epoch": FIRST_EPOCH}
+        genesis = read(signed, Genesis)
+        parent = {"parent": genesis.parent.session} if genesis.parent is not None else {}
+        return {"primary": named(genesis.primary), "epoch": FIRST_EPOCH, **parent}
     if kind is Accepted:
         accepted = read(signed, Accepted)
         return {"primary": named(accepted.target), "epoch": accepted.epoch}

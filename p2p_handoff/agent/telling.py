@@ -65,6 +65,12 @@ def _fork_text(store: Store, record: SessionRecord, mine: Fork | None, into: For
     return f"{record.title!r} is over: it came together with {original!r}"
 
 
+def open_forks(store: Store) -> list[dict[str, Any]]:
+    """The forks that have not come together with their originals, in words."""
+    records = [record for fork in store.forks.open() if (record := store.sessions.get(fork.fork)) is not None]
+    return [{"session": record.id, "title": record.title, **fork_as_json(store, record)} for record in records]
+
+
 def force_warning(record: SessionRecord, named: Callable[[DeviceId], str]) -> str:
     """What a person should know before a session goes on in a fork."""
     frozen = record.ownership.frozen

@@ -94,7 +94,7 @@ def _status_lines(result: dict[str, Any]) -> Iterator[str]:
     if result["requests"]:
         yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
     old_copy = [result["old_copy"]] if result["old_copy"] else []
-    for item in (*result["in_doubt"], *old_copy, *result["lost"]):
+    for item in (*result["in_doubt"], *old_copy, *result["lost"], *result["forks"]):
         yield item["text"]
     for item in (*result["not_in_place"], *result["edited_here"]):
         yield f"{item['title']!r}: {item['text']}"

@@ -89,7 +89,8 @@ def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
     for line in result["history"]:
         match line["statement"]:
             case "genesis":
-                click.echo(shown(f"epoch 1: started on {line['primary']}"))
+                fork = f" as a fork of {line['parent'][:8]}" if "parent" in line else ""
+                click.echo(shown(f"epoch 1: started on {line['primary']}{fork}"))
             case "accepted":
                 click.echo(shown(f"epoch {line['epoch']}: {line['primary']} took over"))
     for fork in result["forks"]:

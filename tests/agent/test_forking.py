@@ -139,6 +139,10 @@ async def test_force_warns_and_asks_and_a_no_changes_nothing(two_agents: Pair, f
         result = await asyncio.to_thread(client.call, "recover", args, on_ask=say("yes"))
         listed = await asyncio.to_thread(client.call, "sessions")
         doubt = await asyncio.to_thread(client.call, "recover", {"wait": 0.0})
+        status = await asyncio.to_thread(client.call, "status")
+        history = await asyncio.to_thread(client.call, "history", {"session": result["session"]})
+    assert [item["text"] for item in status["forks"]] == [result["fork"]["text"]]
+    assert history["history"][0]["parent"] == session_of(laptop, "work").id
     assert "was granted to desktop, which may have it by now" in asked[0]
     assert (result["title"], result["paths"]) == ("work (fork)", [str(folder)])
     words = {item["title"]: item["fork"]["text"] for item in listed["sessions"]}
