@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from bench import deadlines, latency, throughput
+from bench import deadlines, latency, library_deadlines, throughput
 from bench.devices import BenchError
 from bench.figures import Figure, markdown_table, text_table, with_figures
 from bench.machine import facts
@@ -28,7 +28,7 @@ from p2p_handoff.engines.native_engine import available
 from p2p_handoff.errors import HandoffError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-GROUPS: Final = ("throughput", "latency", "deadlines")
+GROUPS: Final = ("throughput", "latency", "deadlines", "library")
 Measurement = Callable[[Path], list[Figure]]
 
 
@@ -84,6 +84,8 @@ def _plan(options: argparse.Namespace, places: Pair) -> Iterator[Measurement]:
             yield partial(latency.measure, places, engine, options.rounds)
         if "deadlines" in groups:
             yield partial(deadlines.measure, places, engine, options.rounds)
+    if "library" in groups:
+        yield partial(library_deadlines.measure, places)
 
 
 def _keep(figures: list[Figure], machine: dict[str, Any]) -> None:
