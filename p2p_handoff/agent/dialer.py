@@ -168,6 +168,8 @@ class Dialer:
             dial.cancel()
         await asyncio.gather(*self._dials.values(), return_exceptions=True)
         await asyncio.gather(*(wire.close("the agent stops") for wire in self.wires()))
+        # One that broke a moment ago has still to tell, and what it tells is looked up in the store.
+        await asyncio.gather(*(wire.ended() for wire in self._wires.values()))
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -55,6 +55,8 @@ _T = TypeVar("_T")
 
 FIRST_CONNECT_FOR = 6.0
 """Seconds to look for the target before anything was offered."""
+FIRST_ATTEMPTS = 3
+"""Attempts at least: where packets are lost in bursts, one whole attempt of 5 s or more may be lost with them."""
 RECONNECT_FOR = 30.0
 """Seconds to look for a target that went away before a grant, and before a frozen source reports a doubt."""
 MAX_ROUNDS = 10
@@ -229,11 +231,11 @@ class Outgoing:
     async def _connect_for(self, seconds: float) -> Wire:
         """Dial until it works: discovery may need a moment, and so may a peer that just woke up."""
         deadline = self._loop.time() + seconds
-        for delay in delays(self._services.entropy):
+        for attempt, delay in enumerate(delays(self._services.entropy), start=1):
             try:
                 return await self._services.connect(self.plan.target)
             except UnreachableError:
-                if self._loop.time() + delay > deadline:
+                if self._loop.time() + delay > deadline and attempt >= FIRST_ATTEMPTS:
                     raise
             await self._services.sighted(self.plan.target, delay)
         raise AssertionError

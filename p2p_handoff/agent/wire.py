@@ -86,6 +86,7 @@ class Wire:
         self._core = Connection(parameters, loop.time())
         self._ready: asyncio.Future[Hello] = loop.create_future()
         self._closed: asyncio.Future[HandoffError] = loop.create_future()
+        self._over = asyncio.Event()
         self._kick = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -192,6 +193,10 @@ class Wire:
                 async with asyncio.timeout(0.5):
                     await self._engine.wait_queued_below(Channel.CONTROL, 0)
         await self._end(UnreachableError("this device closed the connection"))
+
+    async def ended(self) -> None:
+        """Wait until a wire that is not open any more has told its listener."""
+        await self._over.wait()
 
     # --- Receiver (called by the engine) ------------------------------------------------------------
 
@@ -320,3 +325,4 @@ class Wire:
             # Also when whoever closes is cancelled: a handoff that is not told would wait for ever.
             if self._listener is not None:
                 self._listener.wire_closed(self, error)
+            self._over.set()

@@ -74,3 +74,23 @@ async def test_a_handoff_is_told_of_the_end_even_when_closing_is_cancelled(two_a
     await until(lambda: not near.is_open)
     closing.cancel()
     await gone
+
+
+async def test_an_agent_that_stops_waits_for_a_wire_that_is_just_ending(two_agents: Pair) -> None:
+    near, _ = await connected(two_agents)
+    release, go, told = near._engine.close, asyncio.Event(), list[str]()
+
+    async def slow() -> None:
+        await release()
+        await go.wait()
+
+    near._engine.close = slow  # type: ignore[method-assign]  # an engine that takes its time
+    two_agents.laptop.on("disconnected", lambda fields: told.append(fields["name"]))
+    near.connection_lost("the cable was pulled")
+    await until(lambda: not near.is_open)
+    closing = asyncio.create_task(two_agents.laptop._dialer.close())
+    done, _pending = await asyncio.wait({closing}, timeout=0.2)
+    assert not done
+    go.set()
+    await closing
+    assert told == ["desktop"]

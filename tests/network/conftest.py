@@ -6,11 +6,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.network.lab import Lab, missing
 from tests.network.peer import Devices
+
+TIMEOUT: Final = 300
+"""Seconds for a test that does not say otherwise: two run at a time, on a machine that may be busy with more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this directory more time than others have."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
 
 
 def require(problem: str | None) -> None:

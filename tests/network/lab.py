@@ -107,7 +107,7 @@ class Host:
         self._running.append(process)
         return process
 
-    def reaches(self, address: str, port: int, *, patience: float = 2.0) -> bool:
+    def reaches(self, address: str, port: int, *, patience: float = 10.0) -> bool:
         """Whether a TCP connection opens from here within ``patience`` seconds."""
         dial = f"import socket; socket.create_connection(({address!r}, {port}), {patience}).close()"
         try:

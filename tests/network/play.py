@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.network.lab import LabError, missing
-from tests.network.scenarios import SCENARIOS, Scenario, run
+from tests.network.scenarios import SCENARIOS, Scenario, lacking, run
 from tests.network.stage import MomentMissedError
 
 _HEADER = ("scenario", "engine", "written down beforehand", "seen", "seconds")
@@ -50,6 +50,9 @@ def main() -> int:
         sys.stderr.write(f"scenarios: {problem}\n")
         return 2
     chosen = [(number, options.seed) for number, row in enumerate(SCENARIOS) if _is_chosen(row, options)]
+    if problem := next((why for number, _ in chosen if (why := lacking(SCENARIOS[number]))), None):
+        sys.stderr.write(f"scenarios: {problem}\n")
+        return 2
     began = time.monotonic()
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         rows = []

@@ -47,6 +47,13 @@ class Scenario:
         return f"{self.family}: {self.name} ({self.engine})"
 
 
+def lacking(scenario: Scenario) -> str | None:
+    """What this machine lacks for a scenario, beside what every laboratory needs."""
+    if scenario.family == "clock" and oddities.faketime() is None:
+        return "scenarios with a wrong clock need faketime"
+    return None
+
+
 def run(scenario: Scenario, root: Path, seed: int = 0) -> Answer:
     """Play a scenario and judge it.
 

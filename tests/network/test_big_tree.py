@@ -10,7 +10,7 @@ import pytest
 from tests.network.big_tree import carry
 from tests.network.trees import python_library
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(600), pytest.mark.xdist_group("big tree")]
 
 FILES = 20_000
 MAX_PEAK_MIB = 512

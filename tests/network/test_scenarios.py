@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.scenarios import SCENARIOS, Scenario, run
+from tests.network.conftest import require
+from tests.network.scenarios import SCENARIOS, Scenario, lacking, run
 
 
 def rows() -> list[object]:
@@ -21,6 +22,7 @@ def rows() -> list[object]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("scenario", rows())
 def test_it_ends_as_it_was_written_down(scenario: Scenario, tmp_path: Path) -> None:
+    require(lacking(scenario))
     run(scenario, tmp_path)
 
 
