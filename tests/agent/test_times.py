@@ -190,6 +190,34 @@ async def test_a_doubt_ends_within_two_seconds_after_the_source_is_back(
     assert resolved - met <= MEETING
 
 
+@pytest.mark.parametrize("announced", [True, False], ids=["noticed", "unnoticed"])
+@pytest.mark.parametrize("parted", [5.0, 47.3, 100.0])
+@pytest.mark.parametrize("simulation_seed", range(4))
+async def test_a_doubt_ends_within_two_seconds_after_a_partition_heals(
+    simulation: Simulation, two_devices: Pair, parted: float, *, announced: bool
+) -> None:
+    laptop, desktop = two_devices
+    session = await conversation(laptop)
+    await asyncio.sleep(3)
+
+    def part(device: Device, message: msg.Message) -> None:
+        if isinstance(message, msg.Grant):
+            stop()
+            simulation.part(laptop, desktop)
+
+    stop = simulation.on_message(part)
+    handing = asyncio.create_task(laptop.to(desktop, session))
+    await until(lambda: heard(laptop, "disconnected"))
+    await asyncio.sleep(parted)
+    assert role(laptop, session) is Role.FROZEN
+    assert role(desktop, session) is Role.PRIMARY
+    simulation.heal(laptop, desktop, announced=announced)
+    met = asyncio.get_running_loop().time()
+    resolved = await until(lambda: role(laptop, session) is Role.SECONDARY)
+    assert resolved - met <= MEETING
+    await handing
+
+
 async def test_an_offer_and_a_doubt_are_told_after_the_time_to_reconnect(
     simulation: Simulation, two_devices: Pair
 ) -> None:
