@@ -198,7 +198,8 @@ class Arrivals:
         source: DeviceId,
     ) -> PartBinding:
         path = self._arrivals[part.id].path if taken else known.path if known else None
-        mine = taken or (part.held_by is not None and known is not None and known.held_by is None)
+        # An older copy that still lies here is not the part: who kept it has what was written since.
+        mine = taken or (part.held_by == self._catalog.device and known is not None)
         holder = None if mine else part.held_by or source
         return PartBinding(session, part.id, part.type, part.kind, part.name, path, holder)
 

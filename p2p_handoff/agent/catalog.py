@@ -17,7 +17,7 @@ from pathlib import Path
 from p2p_handoff.adapters import beneath
 from p2p_handoff.adapters.base import Adapter, OpenPart, Snapshot
 from p2p_handoff.errors import AmbiguousError, NotFoundError, UsageError
-from p2p_handoff.ids import Entropy, PartId, SessionId, new_session_id
+from p2p_handoff.ids import DeviceId, Entropy, PartId, SessionId, new_session_id
 from p2p_handoff.limits import MAX_PARTS, MAX_TITLE
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.session import chain as chains
@@ -68,6 +68,11 @@ class Catalog:
         self._open: dict[tuple[SessionId, PartId], OpenPart] = {}
         self._turn = threading.Lock()
         self._guards: dict[SessionId, threading.RLock] = {}
+
+    @property
+    def device(self) -> DeviceId:
+        """This device."""
+        return self._identity.device
 
     # --- finding ------------------------------------------------------------------------------------
 

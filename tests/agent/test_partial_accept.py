@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from p2p_handoff import RejectedError
 from p2p_handoff.agent.payloads import received_parts
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.manifest import decode_manifest
+from p2p_handoff.testing.device import Device
 from p2p_handoff.testing.samples import conversation_lines
 from tests.agent.devices import Devices, Pair, event, fill, tree
 
@@ -122,3 +124,33 @@ async def test_an_own_device_may_offer_a_part_only(two_agents: Pair, folder: Pat
     assert known.manifest is not None
     assert [part.name for part in decode_manifest(known.manifest).parts] == ["project", "talk.jsonl"]
     assert tree(talk.parent)["talk.jsonl"] == b"".join(LINES)
+
+
+async def test_an_older_copy_of_a_part_that_another_device_holds_does_not_pass_for_the_part(
+    three_devices: Sequence[Device],
+) -> None:
+    laptop, desktop, phone = three_devices
+    chat, project = laptop.things / "chat.jsonl", laptop.things / "project"
+    laptop.write(chat, MORE)
+    laptop.write(project / "main.py", b"old\n")
+    session = (await laptop.begin(chat, project, title="work")).id
+
+    async def hand(source: Device, target: Device, *types: str) -> None:
+        await asyncio.sleep(2)
+        assert (await source.to(target, session, only=types)).outcome == "done"
+
+    await hand(laptop, desktop)
+    await hand(desktop, laptop)
+    laptop.write(project / "main.py", b"new\n")
+    await hand(laptop, phone, "messages")  # The folder stays on the laptop …
+    await hand(phone, desktop)  # … and the desktop still has an older one.
+    record = desktop.record(session)
+    assert record is not None
+    holders = {binding.kind: binding.held_by for binding in desktop.agent.catalog.bindings(record.id)}
+    assert holders == {"conversation": None, "folder": laptop.id}
+    await hand(desktop, laptop)
+    assert await asyncio.to_thread((project / "main.py").read_bytes) == b"new\n"
+    holders = {binding.kind: binding.held_by for binding in laptop.agent.catalog.bindings(record.id)}
+    assert holders == {"conversation": None, "folder": None}
+    await hand(laptop, desktop)
+    assert await asyncio.to_thread((desktop.received / "project" / "main.py").read_bytes) == b"new\n"
