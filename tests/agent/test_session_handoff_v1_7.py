@@ -15,7 +15,7 @@ from p2p_handoff import MultiClientSyncHandler, NotFoundError, RejectedError, Us
 from p2p_handoff.agent.payloads import HandoffEnded, PrimaryChanged
 from p2p_handoff.agent.requests import IncomingRequest
 from p2p_handoff.session.signed import SignedStatement
-from tests.agent.devices import Devices, Pair, fill, introduce, tree
+from tests.agent.devices import Devices, Pair, fill, introduce, tree, until
 
 Ended = HandoffEnded | PrimaryChanged
 FILES = {"notes.txt": b"one\n"}
@@ -50,6 +50,7 @@ async def test_a_handler_goes_with_its_agent(devices: Devices) -> None:
         await devices.stop("tablet")
 
     await live_and_end()
+    await asyncio.sleep(0)  # what the last tasks of the agent left to the loop
     gc.collect()
     assert gone[0]() is None
 
@@ -154,7 +155,7 @@ async def test_a_session_goes_round_among_three_devices(two_agents: Pair, folder
     report = await third.initiate_handoff("laptop")
     assert (report.epoch, mine.role(), third.role()) == (4, "primary", "secondary")
     assert (folder / "notes.txt").read_bytes() == b"two\n"
-    assert other.primary() == phone.device  # The desktop was not told of the last step: it knows what it saw.
+    await until(lambda: other.primary() == laptop.device)  # It took no part in the last step, and hears of it.
 
 
 async def test_ambiguity_and_unknown_things_raise(two_people: Pair, devices: Devices) -> None:
@@ -182,8 +183,8 @@ async def test_a_frozen_session_shows_as_frozen(
     roles: list[str] = []
     freeze = two_agents.laptop.store.outgoing.freeze
 
-    def look(signed: SignedStatement, manifest: bytes) -> None:
-        freeze(signed, manifest)
+    def look(signed: SignedStatement, manifest: bytes, *, at: float) -> None:
+        freeze(signed, manifest, at=at)
         roles.append(mine.role())
 
     monkeypatch.setattr(two_agents.laptop.store.outgoing, "freeze", look)
