@@ -24,6 +24,9 @@ TWICE: Final = Scope("two targets", devices=3, txns=2, pushes="AB AC", nonces=1,
 AGAIN: Final = Scope("refused, then again", txns=2, disk=True, nonces=2, crashes=0, cuts=0)
 FORKED: Final = replace(ONE, name="forked", forks=True)
 TAUGHT: Final = Scope("taught", devices=3, txns=2, pushes="AB BC", learns="AB AC BC", nonces=1, crashes=0, cuts=1)
+GONE: Final = Scope(
+    "the target is gone", devices=3, txns=2, pushes="AB BC", learns="AC", gone="B", nonces=1, crashes=0, cuts=0
+)
 MEDDLED: Final = Scope("meddled with", devices=3, meddler=True, nonces=1, crashes=1, cuts=0)
 PARTIAL: Final = Scope("partial", parts=2, partial=True, nonces=1, crashes=0, cuts=0)
 FULL: Final = replace(ONE, name="full disk", disk=True)
@@ -83,6 +86,7 @@ BUGS: Final = (
     Bug("older chains are followed", target_seeds.learns_older_chains, TAUGHT),
     Bug("any chain releases a frozen source", target_seeds.any_chain_releases, TAUGHT),
     Bug("news move the epoch and leave the source frozen", target_seeds.news_do_not_settle_the_grant, TAUGHT),
+    Bug("news do not reach a frozen source", target_seeds.news_do_not_reach_a_frozen_source, GONE),
 )
 """All of them; each is found in its scope."""
 

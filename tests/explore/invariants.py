@@ -195,6 +195,16 @@ def at_rest(devices: tuple[Summary, ...], acked: Acked) -> bool:
     return all(_is_owned(_of(devices, session)) for session in acked) and not any(item.pending for item in devices)
 
 
+def somebody_knows(devices: tuple[Summary, ...]) -> bool:
+    """A grant awaits its answer on one of these devices while another one's chain already goes on behind it."""
+    return any(
+        facts.frozen is not None and other.chain_epoch > facts.frozen_epoch
+        for device in devices
+        for session, facts in device.sessions
+        for _, other in _of(devices, session)
+    )
+
+
 def _is_owned(facts: list[tuple[Summary, Facts]]) -> bool:
     roles = [item.role for _, item in facts]
     return roles.count("primary") == 1 and "frozen" not in roles

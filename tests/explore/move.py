@@ -21,7 +21,7 @@ class World(NamedTuple):
     devices: tuple[int, ...]
     net: Net
     links: int
-    """A bit for each pair of devices that is connected."""
+    """A bit for each pair of devices that is connected, and one more once a device is gone for good."""
     acked: int
     """Number of what was acknowledged so far."""
     next_txn: int

@@ -30,6 +30,9 @@ class Scope:
     """A goes on in a fork, once: there is one id for it."""
     learns: str = ""
     """Who hears which device's chains, the older ones as well: pairs of names."""
+    gone: str = ""
+    """A device that may be gone for good at any moment. I7 then asks less: where a device that is left knows how a
+    grant ended, its source must come to know it; what is heard from others counts as a step that comes by itself."""
     disk: bool = False
     """Writes of FROZEN and ACCEPTED fail, what is sealed turns out bad."""
     meddler: bool = False

@@ -42,6 +42,7 @@ DEFAULT: Final = (
         crashes=0,
         cuts=1,
     ),
+    Scope("on to C, B gone", devices=3, txns=2, pushes="AB BC", learns="AC", gone="B", nonces=1, crashes=1, cuts=0),
     Scope("push, edited, forked", edits=1, forks=True, nonces=1),
     Scope("again, in order", txns=2, cancels=True, rejects=True, disk=True, crashes=1, cuts=0, fifo=True),
     *CI[1:],

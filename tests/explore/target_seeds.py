@@ -238,6 +238,17 @@ def any_chain_releases(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(journal, "learn", learn)
 
 
+def news_do_not_reach_a_frozen_source(patch: pytest.MonkeyPatch) -> None:
+    honest = node.learn
+
+    def learn(doing: Doing, chain: Any) -> None:
+        held = doing.held(cast.ORIGINAL)
+        if held is None or held.ownership.frozen is None:
+            honest(doing, chain)
+
+    patch.setattr(node, "learn", learn)
+
+
 def news_do_not_settle_the_grant(patch: pytest.MonkeyPatch) -> None:
     def learn(doing: Doing, chain: Any) -> None:
         held = doing.held(cast.ORIGINAL)

@@ -97,6 +97,13 @@ def test_rest_needs_an_owner_in_place_and_no_open_grant() -> None:
     assert not invariants.at_rest((with_facts(a, SECONDARY), b), ACKED)
 
 
+def test_a_source_that_awaits_what_another_device_knows_is_noticed() -> None:
+    a, b = summaries()
+    frozen = with_facts(a, replace(PRIMARY, role="frozen", frozen=TXN, frozen_epoch=1))
+    assert not invariants.somebody_knows((frozen, b))
+    assert invariants.somebody_knows((frozen, with_facts(b, replace(SECONDARY, epoch=2, chain_epoch=2))))
+
+
 # --- single steps -----------------------------------------------------------------------------------
 
 

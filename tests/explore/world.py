@@ -20,6 +20,9 @@ from tests.explore.invariants import Summary
 from tests.explore.move import Move, Net, Numbers, World, broken, describe
 from tests.explore.scope import Scope
 
+Step = tuple[World, bool, tuple[int, Move | None, str]]
+"""A next world, whether it comes by itself, and who did what."""
+
 
 class Worlds:
     """All worlds of one scope."""
@@ -35,6 +38,8 @@ class Worlds:
         self.pairs = list(combinations(range(scope.devices), 2))
         self.link = {(i, j): 1 << n for n, pair in enumerate(self.pairs) for i, j in (pair, pair[::-1])}
         self.all_links = (1 << len(self.pairs)) - 1
+        self.gone = cast.NAMES.index(scope.gone) if scope.gone else None
+        self.gone_bit = 1 << len(self.pairs)
         self.inbox = [0] * scope.devices
         """For each device a bit for each message to it."""
         self.of_pair = dict.fromkeys(self.link.values(), 0)
@@ -46,7 +51,7 @@ class Worlds:
         self._connected: dict[tuple[int, int, bool], Move | None] = {}
         self._parted: dict[tuple[tuple[int, ...], int, int], tuple[tuple[int, ...], int]] = {}
         self._learned: dict[tuple[int, int], tuple[Move, ...]] = {}
-        self._checked: dict[tuple[tuple[int, ...], int], tuple[str | None, bool]] = {}
+        self._checked: dict[tuple[tuple[int, ...], int, bool], tuple[str | None, bool]] = {}
         self._teachers = [
             tuple(cast.NAMES.index(p[1]) for p in scope.learns.split() if cast.NAMES.index(p[0]) == i)
             for i in range(scope.devices)
@@ -63,32 +68,52 @@ class Worlds:
 
     def verdict(self, world: World) -> tuple[str | None, bool]:
         """The invariant that does not hold, if any; and whether every session has its one active primary."""
-        key = tuple(self.summary_of[number] for number in world.devices), world.acked
+        gone = bool(world.links & self.gone_bit)
+        key = tuple(self.summary_of[number] for number in world.devices), world.acked, gone
         known = self._checked.get(key)
         if known is None:
             devices = tuple(self.summaries.values[number] for number in key[0])
             acked = dict(self.acked.values[world.acked])
-            known = invariants.violated(devices, acked), invariants.at_rest(devices, acked)
+            rest = self._knows_what_it_can(devices) if gone else invariants.at_rest(devices, acked)
+            known = invariants.violated(devices, acked), rest
             self._checked[key] = known
         return known
 
+    def _knows_what_it_can(self, devices: tuple[Summary, ...]) -> bool:
+        left = tuple(device for number, device in enumerate(devices) if number != self.gone)
+        return not invariants.somebody_knows(left)
+
     # --- what may happen ----------------------------------------------------------------------------
 
-    def steps(self, world: World) -> Iterator[tuple[World, bool, tuple[int, Move | None, str]]]:
+    def steps(self, world: World) -> Iterator[Step]:
         """The next worlds, whether they come by themselves, and who did what."""
+        gone = self.gone if world.links & self.gone_bit else None
         for me, number in enumerate(world.devices):
-            for move in self._moves(world, me, number):
-                if world.links & move.up != move.up or world.links & move.down:
-                    continue
-                yield self._after(world, me, move), move.progress, (me, move, "")
-                if self._may_crash(world):
-                    for then, sends in move.crashes:
-                        half = self._sent(world, me, then, sends, move)
-                        yield self._crashed(half, me, then), False, (me, move, "crash")
-            if self._may_crash(world):
-                yield self._crashed(world, me, self._restart(number)), False, (me, None, "crashes and starts again")
+            if me != gone:
+                yield from self._of_device(world, me, number)
         for pair in self.pairs:
-            yield from self._connections(world, pair)
+            if gone not in pair:
+                yield from self._connections(world, pair)
+        if gone is None and self.gone is not None:
+            yield self._left(world, self.gone), False, (self.gone, None, "is gone for good")
+
+    def _of_device(self, world: World, me: int, number: int) -> Iterator[Step]:
+        may_crash = self.scope.crashes is None or world.crashes < self.scope.crashes
+        for move in self._moves(world, me, number):
+            if world.links & move.up != move.up or world.links & move.down:
+                continue
+            yield self._after(world, me, move), move.progress, (me, move, "")
+            for then, sends in move.crashes if may_crash else ():
+                half = self._sent(world, me, then, sends, move)
+                yield self._crashed(half, me, then), False, (me, move, "crash")
+        if may_crash:
+            yield self._crashed(world, me, self._restart(number)), False, (me, None, "crashes and starts again")
+
+    def _left(self, world: World, me: int) -> World:
+        for pair in self.pairs:
+            world = self._lost(world, pair) if me in pair else world
+        devices, links = self._alone(world.devices, world.links, me)
+        return world._replace(devices=devices, links=links | self.gone_bit)
 
     def _moves(self, world: World, me: int, number: int) -> Iterator[Move]:
         yield from self._local_moves(number, world.next_txn)
@@ -103,10 +128,7 @@ class Worlds:
         for other in self._teachers[me]:
             yield from self._learning(number, world.devices[other])
 
-    def _may_crash(self, world: World) -> bool:
-        return self.scope.crashes is None or world.crashes < self.scope.crashes
-
-    def _connections(self, world: World, pair: tuple[int, int]) -> Iterator[tuple[World, bool, tuple[int, None, str]]]:
+    def _connections(self, world: World, pair: tuple[int, int]) -> Iterator[Step]:
         i, j = pair
         bit = self.link[pair]
         names = f"{cast.NAMES[i]} and {cast.NAMES[j]}"
@@ -261,7 +283,8 @@ class Worlds:
                 for end in range(1, len(held.chain) + 1, 2):
                     label = f"hears the history of epoch {(end + 1) // 2} from {cast.NAMES[device.me]}"
                     up = device.me
-                    move = self._work_out(number, Input(label, node.learn, (held.chain[:end],), Kind.WISH, up=up))
+                    kind = Kind.WISH if self.gone is None else Kind.PROGRESS
+                    move = self._work_out(number, Input(label, node.learn, (held.chain[:end],), kind, up=up))
                     if move is not None and move.then != number:
                         moves.append(move)
             known = self._learned[key] = tuple(moves)
