@@ -9,15 +9,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from tests.simulate.run import Result, run
@@ -25,7 +22,6 @@ from tests.simulate.run import Result, run
 CI_SECONDS: Final = 45.0
 """Wall-clock seconds after which ``--ci`` begins no further runs."""
 _CHUNK: Final = 10
-_SHARED_MEMORY: Final = Path("/dev/shm")
 
 
 @dataclass(slots=True)
@@ -94,12 +90,7 @@ def _chunk(seeds: range, until: float) -> list[Result]:
 
 
 def _one(seed: int) -> Result:
-    place = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
-    root = Path(tempfile.mkdtemp(prefix="handoff-simulate-", dir=place))
-    try:
-        result = run(seed, root)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    result = run(seed)
     if not result.failure:
         result.trace = ""
     return result
@@ -107,18 +98,10 @@ def _one(seed: int) -> Result:
 
 def _replay(seed: int) -> int:
     logging.disable(logging.CRITICAL)
-    result = _one_with_trace(seed)
+    result = run(seed)
     print(result.trace)
     print(f"seed {seed}: {result.failure or 'every promise held'} (trace {result.digest})")
     return 1 if result.failure else 0
-
-
-def _one_with_trace(seed: int) -> Result:
-    root = Path(tempfile.mkdtemp(prefix="handoff-simulate-"))
-    try:
-        return run(seed, root)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def _report(total: Total, seconds: float, first: int) -> None:

@@ -49,7 +49,7 @@ def test_a_seed_is_a_run_in_another_process_as_well() -> None:
 
     def digests(hash_seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)}
-        command = [sys.executable, "-c", _SCRIPT, *map(str, range(6))]
+        command = [sys.executable, "-c", _SCRIPT, *map(str, range(2))]
         return subprocess.run(command, capture_output=True, check=True, text=True, cwd=root, env=environment).stdout
 
     assert digests("1") == digests("2")
