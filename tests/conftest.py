@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["p2p_handoff.testing.plugin"]
@@ -10,3 +12,7 @@ pytest_plugins = ["p2p_handoff.testing.plugin"]
 # On a busy machine generating an example, or running one, may take any time: that is no fault of the code under test.
 settings.register_profile("project", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+
+# A shell's background job, and whatever it starts, ignores the interrupts that some tests send to real commands.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -81,10 +81,10 @@ async def test_edits_between_the_last_picture_and_the_durable_freeze_are_contrib
     laptop, desktop = two_agents
     freeze = OutgoingHandoffs.freeze
 
-    def edited_first(store: OutgoingHandoffs, *args: object) -> object:
+    def edited_first(store: OutgoingHandoffs, *args: object, **named: object) -> object:
         (folder / "late.txt").write_bytes(b"late")
         append(chat, b'{"late": true}\n')
-        return freeze(store, *args)  # type: ignore[arg-type]  # passed on as it came
+        return freeze(store, *args, **named)  # type: ignore[arg-type]  # passed on as it came
 
     monkeypatch.setattr(OutgoingHandoffs, "freeze", edited_first)
     record = await laptop.start([folder, chat])

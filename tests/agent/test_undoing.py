@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.adapters.folder_commit import SealedFolder
+from p2p_handoff.adapters.watcher import COOKIE_PREFIX
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.errors import InDoubtError, NotFoundError, RejectedError, StorageError
 from p2p_handoff.protocol import messages as msg
@@ -41,6 +42,12 @@ def bytes_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def stagings(folder: Path) -> list[Path]:
+    """What lies staged beside a folder; a watcher's cookies come and go there too."""
+    beside = [path for path in folder.parent.iterdir() if ".handoff-" in path.name]
+    return [path for path in beside if not path.name.startswith(COOKIE_PREFIX)]
+
+
 def move_away(folder: Path) -> None:
     folder.rename(folder.with_name("elsewhere"))
 
@@ -70,7 +77,7 @@ async def test_undo_brings_back_what_was_here_before_the_hand_back(two_agents: P
     assert (tree(folder), bytes_of(chat)) == (worse, nonsense)
     assert (again.generation, again.kept_as) == (2, 3)
     assert [item.kept.cause for item in laptop.generations("work")] == [Cause.HANDOFF, Cause.UNDO, Cause.UNDO]
-    assert not [path for path in folder.parent.iterdir() if ".handoff-" in path.name]
+    assert not stagings(folder)
 
 
 async def test_an_undone_session_is_handed_off_and_no_old_edit_creeps_back(
@@ -192,14 +199,14 @@ async def test_an_undo_that_was_not_decided_leaves_no_trace(
             await laptop.undo("work")
     (change,) = laptop.store.generations.changes()
     assert change.phase is Phase.STAGING
-    assert [path for path in folder.parent.iterdir() if ".handoff-" in path.name]
+    assert stagings(folder)
     with pytest.raises(RejectedError, match="put in place"):
         await laptop.to("desktop")
     await devices.stop("laptop")
     laptop = await devices.start("laptop")
     await until(lambda: not laptop.store.generations.changes())
     assert tree(folder) == before
-    assert not [path for path in folder.parent.iterdir() if ".handoff-" in path.name]
+    assert not stagings(folder)
     assert (await laptop.undo("work")).generation == 1
     assert tree(folder) == FILES
 
