@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -10,7 +11,14 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["p2p_handoff.testing.plugin"]
 
 # On a busy machine generating an example, or running one, may take any time: that is no fault of the code under test.
-settings.register_profile("project", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+# In continuous integration the examples are the same every time: a change is judged by what it changed.
+settings.register_profile(
+    "project",
+    deadline=None,
+    print_blob=True,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("project")
 
 # A shell's background job, and whatever it starts, ignores the interrupts that some tests send to real commands.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -141,10 +142,19 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def tree(folder: Path | str) -> dict[str, bytes]:
-    """What the files under a folder hold, by relative path, without the cookies of a watcher."""
+    """What the files under a folder hold, by relative path, without the cookies of a watcher.
+
+    A file that goes away while this looks is gone.
+    """
     root = Path(folder)
-    files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(COOKIE_PREFIX)]
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+    found: dict[str, bytes] = {}
+    for place, _, names in os.walk(root):
+        for name in names:
+            path = Path(place, name)
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and not name.startswith(COOKIE_PREFIX):
+                    found[str(path.relative_to(root))] = path.read_bytes()
+    return found
 
 
 def deaf_to(agent: Agent, *kinds: type[Message], times: int = 1_000_000) -> Callable[[], None]:
