@@ -101,7 +101,7 @@ def look(path: Path, known: Sighting | None, *, thorough: bool, clock: Clock = t
     except OSError as failure:
         raise beneath.typed(failure, f"open {path.parent}") from failure
     try:
-        return _look_in(parent, path, known, thorough, clock)
+        return _look_in(parent, path, known, thorough=thorough, clock=clock)
     except FileNotFoundError as failure:
         raise _gone(path) from failure
     except OSError as failure:
@@ -114,7 +114,7 @@ def _gone(path: Path) -> ContentGoneError:
     return ContentGoneError(f"the conversation {path} is gone", advice="put it back, or stop the session")
 
 
-def _look_in(parent: int, path: Path, known: Sighting | None, thorough: bool, clock: Clock) -> Reading:  # noqa: FBT001 - passed on from a keyword
+def _look_in(parent: int, path: Path, known: Sighting | None, *, thorough: bool, clock: Clock) -> Reading:
     name = (os.fsencode(path.name),)
     for attempt in range(_ATTEMPTS):
         with beneath.file(parent, name) as opened:
@@ -123,7 +123,7 @@ def _look_in(parent: int, path: Path, known: Sighting | None, thorough: bool, cl
                 return Reading(known, before.st_mtime_ns)
             if before.st_size > MAX_CONVERSATION:
                 raise UsageError(f"{path} has {before.st_size:,} bytes, more than the {MAX_CONVERSATION:,} supported")
-            reading = _read(opened, before, known, thorough, clock())
+            reading = _read(opened, before, known, thorough=thorough, now=clock())
             after = os.fstat(opened)
             if Fingerprint.of(after) == Fingerprint.of(before) and reading is not None:
                 return reading
@@ -132,9 +132,9 @@ def _look_in(parent: int, path: Path, known: Sighting | None, thorough: bool, cl
     raise ContentGoneError(f"{path} changes faster than it can be read", advice="try again when it rests")
 
 
-def _read(opened: int, status: os.stat_result, known: Sighting | None, thorough: bool, now: int) -> Reading | None:  # noqa: FBT001 - passed on from a keyword
+def _read(opened: int, status: os.stat_result, known: Sighting | None, *, thorough: bool, now: int) -> Reading | None:
     """One reading; None where the file is shorter than its stat said."""
-    hasher = _standing(opened, status, known, thorough)
+    hasher = _standing(opened, status, known, thorough=thorough)
     start = known.size if known is not None and hasher is not None else 0
     data = beneath.read_range(opened, start, status.st_size - start)
     if len(data) != status.st_size - start:
@@ -157,7 +157,7 @@ def _settled(status: os.stat_result, now: int) -> bool:
     return max(status.st_mtime_ns, status.st_ctime_ns) + _SETTLED_NS < now
 
 
-def _standing(opened: int, status: os.stat_result, known: Sighting | None, thorough: bool) -> blake3 | None:  # noqa: FBT001 - passed on from a keyword
+def _standing(opened: int, status: os.stat_result, known: Sighting | None, *, thorough: bool) -> blake3 | None:
     """The hash of the known bytes where they still stand at the file's beginning; None where they do not."""
     if known is None or status.st_size < known.size:
         return None

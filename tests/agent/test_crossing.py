@@ -111,6 +111,17 @@ async def test_a_late_word_on_a_replaced_connection_does_not_bring_it_back(two_p
         await pushing
 
 
+def take_pictures_slowly(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+    """Looking through the files of a session takes a while, as it does with many."""
+    picture = Catalog.picture
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds)
+        return picture(*args, **kwargs)
+
+    monkeypatch.setattr(Catalog, "picture", slow)
+
+
 # --- takes ------------------------------------------------------------------------------------------
 
 
@@ -119,13 +130,7 @@ async def test_a_take_that_crosses_a_push_is_satisfied_by_it(
 ) -> None:
     laptop, desktop = two_agents
     record = await laptop.start([folder])
-    picture = Catalog.picture
-
-    def slow(*args: Any, **kwargs: Any) -> Any:
-        time.sleep(0.2)
-        return picture(*args, **kwargs)
-
-    monkeypatch.setattr(Catalog, "picture", slow)
+    take_pictures_slowly(monkeypatch, seconds=0.2)
     pushed = asyncio.create_task(laptop.to("desktop", record.id))
     await until(lambda: bool(laptop.handoffs.active()))
     taken = await desktop.take(record.id, peer="laptop")
@@ -138,13 +143,7 @@ async def test_a_take_after_the_push_has_begun_is_satisfied_by_it(
 ) -> None:
     laptop, desktop = two_agents
     record = await laptop.start([folder])
-    picture = Catalog.picture
-
-    def slow(*args: Any, **kwargs: Any) -> Any:
-        time.sleep(0.2)
-        return picture(*args, **kwargs)
-
-    monkeypatch.setattr(Catalog, "picture", slow)
+    take_pictures_slowly(monkeypatch, seconds=0.2)
     pushed = asyncio.create_task(laptop.to("desktop", record.id))
     await event(desktop, "incoming")
     taken = await desktop.take(record.id, peer="laptop")
@@ -156,13 +155,7 @@ async def test_a_take_is_answered_before_the_source_has_looked_through_its_files
 ) -> None:
     laptop, desktop = two_agents
     record = await laptop.start([folder])
-    picture = Catalog.picture
-
-    def slow(*args: Any, **kwargs: Any) -> Any:
-        time.sleep(1)
-        return picture(*args, **kwargs)
-
-    monkeypatch.setattr(Catalog, "picture", slow)
+    take_pictures_slowly(monkeypatch, seconds=1)
     monkeypatch.setattr(handoffs_module, "ANSWER_TAKE_FOR", 0.7)
     assert (await desktop.take(record.id, peer="laptop")).outcome == "done"
 
