@@ -107,6 +107,8 @@ class Admission:
         admitted = admission.judge_init(init, standing)
         if admitted is not None:
             self._check_no_fork(init)
+            if admitted.teaches:
+                return Offer(init, admitted)  # Judged again once that is durable: nothing gives way before.
         if init.mode is not Mode.COPY:
             self._make_way(init)
         return Offer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)

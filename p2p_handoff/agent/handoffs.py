@@ -20,6 +20,8 @@ from p2p_handoff.agent import aftermath
 from p2p_handoff.agent.admission import Admission
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.incoming import Incoming, Offer
+from p2p_handoff.agent.learning import Learner
+from p2p_handoff.agent.lessons import Lessons, Rest
 from p2p_handoff.agent.merging import MergeArrivals
 from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
 from p2p_handoff.agent.push_refusals import old_there
@@ -107,6 +109,8 @@ class Handoffs:
         """Takes that were given up before the other device began."""
         self._admission = Admission(services, requests, self._incoming, self._called_off)
         self._expected: ExpectedCopy | None = None
+        rest = Rest(self.message_received, self._turn_away, self._spawn)
+        self._lessons = Lessons(services, Learner(services, self.outgoing_of), rest)
 
     # --- beginning ----------------------------------------------------------------------------------
 
@@ -361,6 +365,8 @@ class Handoffs:
 
     def _route(self, wire: Wire, message: Any) -> None:
         txn: TxnId = message.txn
+        if self._lessons.hold(wire, txn, message):
+            return
         outgoing = self._outgoing.get(txn)
         if outgoing is not None and outgoing.plan.target == wire.peer and isinstance(message, _TO_SOURCE):
             outgoing.deliver(wire, message)
@@ -384,9 +390,10 @@ class Handoffs:
         try:
             offer = self._admission.check_init(wire.peer, init)
         except HandoffError as error:
-            reason = RejectReason(error.reason) if isinstance(error, RejectedError) else RejectReason.UNTRUSTED
-            wire.send(msg.Reject(init.txn, reason, error.what[:500]))
-            self._take_failed(init, error)
+            self._turn_away(wire, init, error)
+            return
+        if offer.admitted is not None and offer.admitted.teaches:
+            self._lessons.begin(wire, init, offer.admitted.chain)
             return
         ask = self._asked_for(init)  # Kept by the closure: the take itself is over once the handoff has begun.
         arrivals = self._arrivals_of(offer)
@@ -398,6 +405,11 @@ class Handoffs:
         if ask is not None and not ask.begun.done():
             ask.begun.set_result(incoming)
         self._spawn(self._run_incoming(incoming), f"in {init.txn[:6]}")
+
+    def _turn_away(self, wire: Wire, init: msg.Init, error: HandoffError) -> None:
+        reason = RejectReason(error.reason) if isinstance(error, RejectedError) else RejectReason.UNTRUSTED
+        wire.send(msg.Reject(init.txn, reason, error.what[:500]))
+        self._take_failed(init, error)
 
     def _arrivals_of(self, offer: Offer) -> Arrivals:
         services, init = self._services, offer.init

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from p2p_handoff.agent.learning import Learner
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
@@ -22,8 +23,7 @@ from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.limits import MAX_TITLE
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import news
-from p2p_handoff.protocol.news import Hearing, Lesson
-from p2p_handoff.protocol.source import LearnedAccepted, LearnedLater, SourceState
+from p2p_handoff.protocol.news import Hearing
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import Chain
@@ -65,6 +65,7 @@ class NewsDesk:
     def __init__(self, services: Services, reach: Reach) -> None:
         self._services = services
         self._reach = reach
+        self._learner = Learner(services, reach.outgoing_of)
         self._hearings: dict[Wire, Hearing] = {}
         self._storing: set[SessionId] = set()
         """Sessions whose running handoff has been told, and has not stored it yet."""
@@ -195,23 +196,12 @@ class NewsDesk:
 
     async def _learn(self, message: msg.ChainNews) -> None:
         chain = chains.decode_chain(message.chain)
-        store, me = self._services.store.ownership, self._services.identity.device
-        held = await asyncio.to_thread(store.held_of, message.session)
+        held = await asyncio.to_thread(self._services.store.ownership.held_of, message.session)
         if held is None:
             await self._remember_lost(message, chain)
             return
-        lesson = await asyncio.to_thread(news.lesson, held, chain, me=me)
-        outgoing = self._reach.outgoing_of(message.session)
-        if lesson is Lesson.NOTHING:
-            return
-        if outgoing is None or outgoing.machine.state is not SourceState.FROZEN:
-            own = await asyncio.to_thread(store.learn, message.session, chain)
-            self._services.events.emit("owner", session=own.session, primary=own.primary, epoch=own.epoch)
-            return
-        # Its own task stores it, in turn with the target's answer, which may be under way.
-        self._storing.add(message.session)
-        resolved = lesson is Lesson.RESOLVED
-        outgoing.learned(LearnedAccepted(message.chain) if resolved else LearnedLater(message.chain))
+        if await self._learner.learn(held, chain) is not None:
+            self._storing.add(message.session)
 
     async def _remember_lost(self, message: msg.ChainNews, chain: Chain) -> None:
         """A session that this device owns by its own signature, and of which it knows nothing: said, not acted on."""

@@ -111,6 +111,10 @@ class Outgoing:
         self.machine = machine or Source(plan.txn, plan.session, plan.target, plan.mode)
         self.settled: asyncio.Future[Report] = loop.create_future()
         """The first report: final, or in doubt while this object keeps trying."""
+        self.answered = asyncio.Event()
+        """Set once who owns the session is durable here, or once nothing more comes of this object."""
+        self.storing = asyncio.Lock()
+        """Held while a change of ownership is made durable; until then the machine is ahead of the store."""
         self._services = services
         self._loop = loop
         self._events: asyncio.Queue[SourceEvent] = asyncio.Queue()
@@ -201,6 +205,7 @@ class Outgoing:
                 self._settle_failed(
                     HandoffError("the agent stopped or failed during the handoff", advice="see its log")
                 )
+            self.answered.set()
             for task in (serving, watching, self._dialling):
                 if task is not None:
                     task.cancel()
@@ -268,7 +273,8 @@ class Outgoing:
     async def _carry_out(self, before: Source, event: SourceEvent, effects: Iterable[SourceEffect]) -> None:
         for effect in effects:
             try:
-                await self._EFFECTS[type(effect)](self, effect)
+                async with self.storing if isinstance(effect, _DURABLE) else contextlib.nullcontext():
+                    await self._EFFECTS[type(effect)](self, effect)
             except UnreachableError:
                 # The wire broke under this effect: Disconnected is on its way and a later Connected sends again.
                 log.debug("handoff %s: %s met a broken wire", self.plan.txn[:6], type(effect).__name__)
@@ -474,6 +480,7 @@ class Outgoing:
         record = self._services.store.sessions.get(self.plan.session)
         assert record is not None
         own = record.ownership
+        self.answered.set()
         self._services.events.emit("owner", session=own.session, primary=own.primary, epoch=own.epoch)
 
     async def _store_thawed(self, effect: src.StoreThawed) -> None:

@@ -14,8 +14,10 @@ from typing import Final
 from p2p_handoff.errors import RejectedError, TrustError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
 from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol import news
 from p2p_handoff.protocol.aftermath import check_room
 from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.protocol.news import Lesson
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import Chain, ChainState
 from p2p_handoff.session.journal import Held
@@ -55,6 +57,8 @@ class Admitted:
 
     chain: Chain
     state: ChainState
+    teaches: bool = False
+    """It ends what this device takes for its own ownership: it is learned first, and the Init is judged again then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,8 @@ def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
     state = chains.verify_chain(chain)
     if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
         raise TrustError("the ownership chain does not show the other device as the session's primary")
-    if standing.held is not None:
-        _check_known(standing.held, init, chain)
-    return Admitted(chain, state)
+    teaches = standing.held is not None and _teaches(standing.held, init, chain, standing.me)
+    return Admitted(chain, state, teaches)
 
 
 def to_abandon(init: msg.Init, others: Iterable[Other]) -> tuple[TxnId, ...]:
@@ -127,9 +130,16 @@ def _check_txn(standing: Standing) -> None:
     check_room(standing.refusals)
 
 
-def _check_known(held: Held, init: msg.Init, chain: Chain) -> None:
-    if held.ownership.role is not Role.SECONDARY:
-        raise RejectedError("that device is the session's primary itself", reason=_STALE)
+def _teaches(held: Held, init: msg.Init, chain: Chain, me: DeviceId) -> bool:
+    """Whether the chain has a later owner than this device, which takes itself for the primary.
+
+    The new primary of a session may hand it on before its old one has learned that it was accepted.
+    """
     if init.epoch < held.ownership.epoch:
         raise RejectedError("that device knows a later owner of the session", reason=_STALE)
-    chains.check_agrees(held.chain, chain)
+    if held.ownership.role is Role.SECONDARY:
+        chains.check_agrees(held.chain, chain)
+        return False
+    if init.epoch == held.ownership.epoch:
+        raise RejectedError("that device is the session's primary itself", reason=_STALE)
+    return news.lesson(held, chain, me=me) is not Lesson.NOTHING

@@ -126,6 +126,11 @@ def _init(doing: Doing, peer: DeviceId, init: msg.Init) -> None:
     asks = [ask for ask in doing.asks.values() if (ask.session, ask.peer) == (init.session, init.source)]
     try:
         admitted = admission.judge_init(init, standing)
+        if admitted is not None and admitted.teaches:
+            learn(doing, admitted.chain)
+            admitted = admission.judge_init(init, replace(standing, held=doing.held(init.session)))
+        if admitted is not None and admitted.teaches:
+            raise RejectedError("not stored yet", reason=RejectReason.BUSY.value)
         giving_way = admission.to_abandon(init, _others(doing))
     except HandoffError as error:
         reason = RejectReason(error.reason) if isinstance(error, RejectedError) else RejectReason.UNTRUSTED

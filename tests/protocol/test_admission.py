@@ -17,6 +17,7 @@ from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
+from p2p_handoff.session.journal import Held
 from tests.protocol.grants import CHAIN, SESSION, TXN, A, B, C
 from tests.session.ownership_world import chain_of, handed, session_id, txn_id
 
@@ -52,6 +53,30 @@ def test_ownership_does_not_pass_through_an_old_copy_of_a_home(standing: Standin
         admission.judge_init(INIT, standing)
     assert caught.value.reason == "stale"
     assert admission.judge_init(replace(INIT, mode=Mode.COPY, chain=b""), standing) is None
+
+
+def frozen_source() -> Held:
+    """The device B has granted epoch 1 to A and has no answer yet."""
+    held = journal.start(chain_of(2), me=B.device)
+    return journal.freeze(held, handed(chain_of(2), 9, B, A)[1])
+
+
+def test_a_chain_that_ends_this_devices_own_ownership_is_learned_first() -> None:
+    init = replace(INIT, chain=chains.encode_chain(handed(chain_of(2), 9, B, A)), epoch=2)
+    admitted = admission.judge_init(init, replace(STANDING, held=frozen_source()))
+    assert admitted is not None
+    assert admitted.teaches
+    held = journal.learn(frozen_source(), admitted.chain, me=B.device).held
+    again = admission.judge_init(init, replace(STANDING, held=held))
+    assert again is not None
+    assert not again.teaches
+
+
+def test_a_frozen_source_takes_nothing_of_the_epoch_that_it_grants() -> None:
+    init = replace(INIT, chain=chains.encode_chain(chain_of(1)), epoch=1)
+    with pytest.raises(RejectedError) as caught:
+        admission.judge_init(init, replace(STANDING, held=frozen_source()))
+    assert caught.value.reason == RejectReason.STALE.value
 
 
 def test_a_copy_needs_no_chain() -> None:
