@@ -13,10 +13,10 @@ from collections.abc import Set as AbstractSet
 
 from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.outgoing import OutgoingPlan
-from p2p_handoff.agent.push_refusals import About, forked, refusal
+from p2p_handoff.agent.push_refusals import About, refusal
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
-from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError, UsageError
+from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, TxnId
 from p2p_handoff.protocol import admission, reunion, wishes
 from p2p_handoff.protocol import messages as msg
@@ -61,8 +61,6 @@ class Admission:
         record = self._services.store.sessions.get(plan.session)
         if record is None:
             return NotFoundError(f"no session {plan.session[:8]} is on this device")
-        if (gone := forked(self._services.store.forks, record)) is not None:
-            return gone
         services, store = self._services, self._services.store
         placing = any(commit.session == plan.session for commit in store.incoming.pending_commits())
         placing = placing or store.generations.change_of(plan.session) is not None
@@ -74,6 +72,8 @@ class Admission:
             lost=is_lost(record.ownership, me=services.identity.device),
             old_here=store.counter.rolled_back,
             old_there=services.is_old(plan.target),
+            forked=store.forks.open_of(plan.session) is not None,
+            over=store.forks.is_over(plan.session),
         )
         about = About(record, services.peer_name(record.ownership.primary), services.peer_name(plan.target))
         return refusal(wishes.judge_push(facts), about)
@@ -102,23 +102,15 @@ class Admission:
             refusals=store.incoming.refusals(peer),
             old_here=store.counter.rolled_back,
             old_there=self._services.is_old(peer),
+            forked=store.forks.open_of(init.session) is not None,
             held=None if record is None else store.ownership.held(record),
         )
         admitted = admission.judge_init(init, standing)
-        if admitted is not None:
-            self._check_no_fork(init)
-            if admitted.teaches:
-                return Offer(init, admitted)  # Judged again once that is durable: nothing gives way before.
+        if admitted is not None and admitted.teaches:
+            return Offer(init, admitted)  # Judged again once that is durable: nothing gives way before.
         if init.mode is not Mode.COPY:
             self._make_way(init)
         return Offer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)
-
-    def _check_no_fork(self, init: msg.Init) -> None:
-        """What was done in a fork comes first: the original has no place here while it is open."""
-        if self._services.store.forks.open_of(init.session) is not None:
-            raise RejectedError(
-                "that device went on in a fork of the session, which is merged first", reason=RejectReason.BUSY.value
-            )
 
     def _merging(self, init: msg.Init) -> Merging:
         store = self._services.store

@@ -18,6 +18,7 @@ from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import DeviceId, Entropy
+from p2p_handoff.session import home
 from p2p_handoff.store.records import LinkedDevice
 from p2p_handoff.store.store import Store
 
@@ -55,9 +56,8 @@ class Confirmation:
 
     def awaited(self) -> tuple[LinkedDevice, ...]:
         """The linked devices that have still to be heard; none in a home that is not rolled back."""
-        if not self.rolled_back:
-            return ()
-        return tuple(link for link in self._store.links.all() if link.device not in self._heard)
+        links = {link.device: link for link in self._store.links.all()}
+        return tuple(links[device] for device in home.awaited(self._store.counter.mark, links, self._heard))
 
     def heard(self, device: DeviceId) -> None:
         """A device has told all that it knows, and it is durable here."""

@@ -10,7 +10,6 @@ from typing import Final
 from p2p_handoff.errors import HandoffError, RejectedError, TrustError
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.wishes import Push
-from p2p_handoff.store.forks import Forks
 from p2p_handoff.store.records import SessionRecord
 
 OLD_HERE: Final = "this device's data is an old copy that is not confirmed yet"
@@ -83,17 +82,27 @@ def lost(about: About) -> HandoffError:
     )
 
 
-def forked(forks: Forks, record: SessionRecord) -> HandoffError | None:
-    """A fork that is over has nothing left, and while one is open its original has nothing here."""
-    title, busy = record.title, RejectReason.BUSY.value
-    if forks.is_over(record.id):
-        return RejectedError(f"{title!r} is over: it came together with its original", reason=busy)
-    if forks.open_of(record.id) is not None:
-        return RejectedError(f"{title!r} goes on in a fork", reason=busy, advice="'handoff sessions' shows it")
-    return None
+def _over(about: About) -> HandoffError:
+    """A fork that is over has nothing left."""
+    return RejectedError(
+        f"{about.record.title!r} is over: it came together with its original",
+        reason=RejectReason.BUSY.value,
+        advice="work in the original: 'handoff sessions' shows who has it",
+    )
+
+
+def _forked(about: About) -> HandoffError:
+    """While a fork is open its original has nothing here."""
+    return RejectedError(
+        f"{about.record.title!r} goes on in a fork",
+        reason=RejectReason.BUSY.value,
+        advice="'handoff sessions' shows it",
+    )
 
 
 _MADE: Final[dict[Push, Callable[[About], HandoffError]]] = {
+    Push.OVER: _over,
+    Push.FORKED: _forked,
     Push.NOT_PRIMARY: _not_primary,
     Push.NOT_IN_PLACE: _not_in_place,
     Push.UNDER_WAY: _under_way,

@@ -21,10 +21,12 @@ from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import SessionId, new_txn_id
+from p2p_handoff.protocol import reunion as rules
 from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.session.journal import ForkState
 from p2p_handoff.session.manifest import decode_manifest, root_of
-from p2p_handoff.session.ownership import Role, is_lost
-from p2p_handoff.store.forks import Fork, ForkState
+from p2p_handoff.session.ownership import Role
+from p2p_handoff.store.forks import Fork
 from p2p_handoff.store.records import SessionRecord
 
 log = logging.getLogger(__name__)
@@ -126,20 +128,13 @@ class Reunion:
     async def _look(self, fork: Fork) -> None:
         sessions = self._services.store.sessions
         original, copy = sessions.get(fork.original), sessions.get(fork.fork)
-        if original is None or copy is None or copy.ownership.role is not Role.PRIMARY:
+        if original is None or copy is None:
             return
-        if is_lost(original.ownership, me=self._services.identity.device):
-            return  # Nobody has the original any more: the fork is what there is.
-        if self._is_moving(fork.original) or self._is_moving(fork.fork):
-            return
-        match original.ownership.role:
-            case Role.PRIMARY:
-                together = True
-            case Role.SECONDARY:
-                together = await self._is_taken_in(fork, original)
-            case _:
-                together = False
-        if together:
+        moving = self._is_moving(fork.original) or self._is_moving(fork.fork)
+        me = self._services.identity.device
+        verdict = rules.judge_reunion(original.ownership, copy.ownership, me=me, moving=moving)
+        offered = verdict is rules.Reunion.OFFER and await self._is_taken_in(fork, original)
+        if offered or verdict is rules.Reunion.HERE:
             await in_thread(self._end, fork, original)
             self._tell(fork, copy)
 

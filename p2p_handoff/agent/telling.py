@@ -12,7 +12,8 @@ from typing import Any, Final
 from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.session import chain as chains
-from p2p_handoff.store.forks import Fork, ForkState
+from p2p_handoff.session.journal import ForkState
+from p2p_handoff.store.forks import Fork
 from p2p_handoff.store.generations import Cause, Generation
 from p2p_handoff.store.records import SessionRecord
 from p2p_handoff.store.store import Store

@@ -23,9 +23,10 @@ from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import HandoffError, InDoubtError, NotFoundError, RejectedError
 from p2p_handoff.ids import PartId, SessionId, TxnId, new_txn_id
+from p2p_handoff.protocol import wishes
 from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.protocol.wishes import Undo
 from p2p_handoff.session.manifest import Part
-from p2p_handoff.session.ownership import Role
 from p2p_handoff.store.generations import Cause, Change, Generation, Kept, PendingChange, Phase
 from p2p_handoff.store.records import PartBinding, SessionRecord
 
@@ -135,26 +136,34 @@ class Undoing:
     # --- whether ------------------------------------------------------------------------------------
 
     def _check(self, record: SessionRecord) -> None:
-        own, title = record.ownership, record.title
-        if own.role is Role.FROZEN:
-            raise InDoubtError(f"{title!r} is frozen for a handoff", advice="'handoff recover' shows it")
-        if own.role is not Role.PRIMARY:
-            owner = self._services.peer_name(own.primary)
-            raise RejectedError(
-                f"{owner} is the primary of {title!r}, and only the primary can undo",
-                reason=RejectReason.NOT_PRIMARY.value,
-                advice=f"take it first: handoff take {record.id[:8]}",
-            )
         store = self._services.store
-        if store.forks.open_of(record.id) is not None:
-            raise RejectedError(f"{title!r} goes on in a fork", reason=RejectReason.BUSY.value, advice="undo there")
-        pending = any(commit.session == record.id for commit in store.incoming.pending_commits())
-        if pending or self._is_busy(record.id) or store.generations.change_of(record.id) is not None:
-            raise RejectedError(
-                f"{title!r} is being handed off or put in place at this moment",
-                reason=RejectReason.BUSY.value,
-                advice="try again in a moment",
-            )
+        placing = any(commit.session == record.id for commit in store.incoming.pending_commits())
+        verdict = wishes.judge_undo(
+            record.ownership.role,
+            forked=store.forks.open_of(record.id) is not None,
+            in_place=not placing and store.generations.change_of(record.id) is None,
+            under_way=self._is_busy(record.id),
+        )
+        if verdict is not Undo.BEGIN:
+            raise self._refusal(verdict, record)
+
+    def _refusal(self, verdict: Undo, record: SessionRecord) -> HandoffError:
+        title, busy = record.title, RejectReason.BUSY.value
+        match verdict:
+            case Undo.FROZEN:
+                return InDoubtError(f"{title!r} is frozen for a handoff", advice="'handoff recover' shows it")
+            case Undo.NOT_PRIMARY:
+                owner = self._services.peer_name(record.ownership.primary)
+                return RejectedError(
+                    f"{owner} is the primary of {title!r}, and only the primary can undo",
+                    reason=RejectReason.NOT_PRIMARY.value,
+                    advice=f"take it first: handoff take {record.id[:8]}",
+                )
+            case Undo.FORKED:
+                return RejectedError(f"{title!r} goes on in a fork", reason=busy, advice="undo there")
+            case _:
+                what = f"{title!r} is being handed off or put in place at this moment"
+                return RejectedError(what, reason=busy, advice="try again in a moment")
 
     def _chosen(self, record: SessionRecord, number: int | None) -> Generation:
         kept = self._services.store.generations.of(record.id)

@@ -47,6 +47,8 @@ class Standing:
     """This home is an old copy that is not confirmed yet."""
     old_there: bool
     """The peer's home is one."""
+    forked: bool
+    """This device made a fork of the session, which is open."""
     held: Held | None
     """The session, where this device knows it."""
 
@@ -94,6 +96,10 @@ def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
     if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
         raise TrustError("the ownership chain does not show the other device as the session's primary")
     teaches = standing.held is not None and _teaches(standing.held, init, chain, standing.me)
+    if standing.forked:
+        # What was done in a fork comes first: the original has no place here while it is open.
+        what = "that device went on in a fork of the session, which is merged first"
+        raise RejectedError(what, reason=RejectReason.BUSY.value)
     return Admitted(chain, state, teaches)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a fork may be merged into its original, asked at the original's primary. Layer: protocol, pure.
+"""When a fork comes together with its original, and whether it may be merged there. Layer: protocol, pure.
 
 Specification: docs/specs/ownership.md §3 (reunion), handoff-v2.md §10. The fork's signed genesis names what it left;
 the original's chain, which both sides have, says who granted exactly that: nobody else can have forked it.
@@ -8,19 +8,32 @@ the original's chain, which both sides have, says who granted exactly that: nobo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import RejectedError, TrustError
-from p2p_handoff.ids import SessionId
+from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import Chain, ChainState
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.manifest import Manifest, decode_manifest
-from p2p_handoff.session.ownership import Role
+from p2p_handoff.session.ownership import Ownership, Role, is_lost
 from p2p_handoff.session.signed import read
 from p2p_handoff.session.statements import Grant, Parent
+
+
+class Reunion(Enum):
+    """What the device that made a fork does about it."""
+
+    WAIT = "wait"
+    """The original's fate is not known, somebody works on one of the two, or nobody has the original any more."""
+    HERE = "here"
+    """The original is this device's: it goes on with what the fork held."""
+    OFFER = "offer"
+    """Another device is the original's primary: it is offered the fork, and once it has merged it the fork ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,23 @@ class Merging:
     original: SessionId
     left: Manifest | None
     """The original as it was when the fork left it; None where the source cannot show it any more."""
+
+
+def judge_reunion(original: Ownership, fork: Ownership, *, me: DeviceId, moving: bool) -> Reunion:
+    """What the device that made a fork does about it now.
+
+    Args:
+        original: Its record of the original.
+        fork: Its record of the open fork.
+        me: This device.
+        moving: One of the two is being handed off or put in place here.
+    """
+    if fork.role is not Role.PRIMARY or is_lost(original, me=me) or moving:
+        return Reunion.WAIT
+    return _REUNIONS[original.role]
+
+
+_REUNIONS: Final = {Role.PRIMARY: Reunion.HERE, Role.SECONDARY: Reunion.OFFER, Role.FROZEN: Reunion.WAIT}
 
 
 def parent_of(init: msg.Init) -> Parent:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a wish to move a session leads to at its source: a push by its user, a take by another device.
+"""What a person's wish for a session leads to: a push, another device's take, an undo.
 
 Layer: protocol, pure. Specification: docs/specs/handoff-v2.md §5, 8. The source alone decides which of several wishes
 it serves: the first one; an outgoing handoff to the taker serves that device's take as well.
@@ -28,6 +28,10 @@ class Push(Enum):
     """This home is an old copy that is not confirmed yet."""
     OLD_THERE = "old there"
     """The other device's home is one."""
+    OVER = "over"
+    """It was a fork, and came together with its original."""
+    FORKED = "forked"
+    """It goes on in a fork on this device."""
     LOST = "lost"
     """This device owned the session, and has forgotten what was in it."""
     UNDER_WAY = "under way"
@@ -49,6 +53,20 @@ class Take(Enum):
     """It is on its way to that device already."""
 
 
+class Undo(Enum):
+    """What a wish to bring an earlier state back leads to."""
+
+    BEGIN = "begin"
+    FROZEN = "frozen"
+    """The session is granted to another device, which has not answered."""
+    NOT_PRIMARY = "not primary"
+    """Another device owns the session."""
+    FORKED = "forked"
+    """It goes on in a fork on this device."""
+    UNDER_WAY = "under way"
+    """It is being handed off, or something is being put in place."""
+
+
 @dataclass(frozen=True, slots=True)
 class PushFacts:
     """How things stand with a session that is to be handed over."""
@@ -64,6 +82,10 @@ class PushFacts:
     """This home is an old copy that is not confirmed yet."""
     old_there: bool
     """The target's home is one."""
+    forked: bool
+    """An open fork of it is here."""
+    over: bool
+    """It was a fork, and came together with its original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,8 @@ def judge_push(facts: PushFacts) -> Push:
     """Whether a session may be handed over now."""
     moves = facts.mode is Mode.MOVE
     refusals = {
+        Push.OVER: facts.over,
+        Push.FORKED: facts.forked,
         Push.LOST: moves and facts.lost,
         Push.NOT_PRIMARY: moves and facts.role is Role.SECONDARY,
         Push.OLD_HERE: moves and facts.old_here,
@@ -89,6 +113,24 @@ def judge_push(facts: PushFacts) -> Push:
         Push.UNDER_WAY: facts.role is Role.FROZEN or facts.under_way,
     }
     return next((push for push, applies in refusals.items() if applies), Push.BEGIN)
+
+
+def judge_undo(role: Role, *, forked: bool, in_place: bool, under_way: bool) -> Undo:
+    """Whether an earlier state of a session may be brought back now.
+
+    Args:
+        role: This device's.
+        forked: An open fork of the session is here.
+        in_place: Nothing that was accepted, undone or merged is still to be put in place.
+        under_way: A handoff of the session goes out or comes in.
+    """
+    refusals = {
+        Undo.FROZEN: role is Role.FROZEN,
+        Undo.NOT_PRIMARY: role is not Role.PRIMARY,
+        Undo.FORKED: forked,
+        Undo.UNDER_WAY: under_way or not in_place,
+    }
+    return next((undo for undo, applies in refusals.items() if applies), Undo.BEGIN)
 
 
 def judge_take(facts: TakeFacts) -> Take:

@@ -9,6 +9,7 @@ anything is said of it. The roles are in session.ownership, the signatures in se
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from p2p_handoff.errors import LocalProtocolError
 from p2p_handoff.ids import DeviceId, TxnId
@@ -50,6 +51,17 @@ class Learned:
     """The acceptance of the grant that was outstanding here: it is settled."""
     forgotten: bool = False
     """The chain holds a grant or an acceptance of this device's that is not known here: its data is an old copy."""
+
+
+class ForkState(Enum):
+    """How far a fork is at the device that made it."""
+
+    OPEN = "open"
+    """The work goes on in it."""
+    REJOINED = "rejoined"
+    """The original came back to this device and goes on with what the fork held."""
+    MERGED = "merged"
+    """The original's primary has taken it in."""
 
 
 # --- how a session begins on a device ---------------------------------------------------------------
@@ -106,6 +118,22 @@ def parent_of(original: Held) -> Parent:
     own = original.ownership
     root = original.state.root if own.frozen is None else own.frozen.root
     return Parent(own.session, own.epoch, root)
+
+
+def reunite(original: Ownership, fork: Ownership, state: ForkState) -> ForkState:
+    """The original has the fork's content: the fork is over.
+
+    Args:
+        original: The original's record at the device that made the fork.
+        fork: The fork's record there.
+        state: How far the fork was.
+
+    Raises:
+        LocalProtocolError: It is over already, this device is not its primary, or the original is still frozen.
+    """
+    if state is not ForkState.OPEN or fork.role is not Role.PRIMARY or original.role is Role.FROZEN:
+        raise LocalProtocolError("the fork and its original cannot come together now")
+    return ForkState.REJOINED if original.role is Role.PRIMARY else ForkState.MERGED
 
 
 # --- the source's side ------------------------------------------------------------------------------

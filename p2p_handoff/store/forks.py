@@ -9,31 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from p2p_handoff.content.digests import Digest
-from p2p_handoff.errors import LocalProtocolError, NotFoundError
+from p2p_handoff.errors import NotFoundError
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.session import journal
-from p2p_handoff.session.ownership import Ownership, Role
+from p2p_handoff.session.journal import ForkState
+from p2p_handoff.session.ownership import Ownership
 from p2p_handoff.store.database import Row
 from p2p_handoff.store.ownership_rows import OwnershipRows
 from p2p_handoff.store.records import NewSession
 
 _FORKS: Final = "SELECT fork, original, manifest, made_at, state, ended_at FROM forks"
 _MERGES: Final = "SELECT fork, root, original, source, merged_at FROM merges"
-
-
-class ForkState(Enum):
-    """How far a fork is."""
-
-    OPEN = "open"
-    """The work goes on in it."""
-    REJOINED = "rejoined"
-    """The original came back to this device and goes on with what the fork held."""
-    MERGED = "merged"
-    """The original's primary has taken it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +129,8 @@ class Forks:
             found = self.get(fork)
             if found is None:
                 raise NotFoundError(f"no fork {fork}")
-            state = self._end_state(found)
+            original = self._rows.existing(found.original).ownership
+            state = journal.reunite(original, self._rows.existing(fork).ownership, found.state)
             write = self._rows.database.write
             write("UPDATE forks SET state = ?, ended_at = ? WHERE fork = ?", (state.value, at, fork))
             write(
@@ -151,13 +141,6 @@ class Forks:
             write("UPDATE parts SET path = NULL WHERE session = ?", (fork,))
             write("UPDATE sessions SET stopped = 1 WHERE id = ?", (fork,))
         return state
-
-    def _end_state(self, found: Fork) -> ForkState:
-        original = self._rows.existing(found.original).ownership
-        fork = self._rows.existing(found.fork).ownership
-        if found.state is not ForkState.OPEN or fork.role is not Role.PRIMARY or original.role is Role.FROZEN:
-            raise LocalProtocolError("the fork and its original cannot come together now")
-        return ForkState.REJOINED if original.role is Role.PRIMARY else ForkState.MERGED
 
     # --- at the original's primary ------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Final
 from p2p_handoff.errors import NotFoundError, TrustError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.link_terms import LinkKind
+from p2p_handoff.session import home
 from p2p_handoff.store.database import Database, Row
 from p2p_handoff.store.records import LinkedDevice
 
@@ -85,7 +86,7 @@ class Links:
             " WHERE device = ? AND revoked_at IS NULL",
             (at, counter, device),
         )
-        return Freshness.ROLLED_BACK if counter < known else Freshness.CURRENT
+        return Freshness.ROLLED_BACK if home.is_old_copy(counter, known) else Freshness.CURRENT
 
     def remove(self, device: DeviceId, *, at: float) -> None:
         """Revoke a link; the device stays known as revoked, its addresses go.

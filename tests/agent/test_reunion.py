@@ -16,7 +16,7 @@ from p2p_handoff.agent.telling import fork_history
 from p2p_handoff.errors import RejectedError, StorageError
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.store.forks import ForkState
+from p2p_handoff.session.journal import ForkState
 from p2p_handoff.store.generations import Cause, Change, Phase
 from p2p_handoff.store.records import SessionRecord
 from tests.agent.devices import Devices, event, fill, introduce, lose, tree, until

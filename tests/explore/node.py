@@ -121,6 +121,7 @@ def _init(doing: Doing, peer: DeviceId, init: msg.Init) -> None:
         refusals=sum(item.source == peer for _, item in doing.durable.decisions),
         old_here=False,
         old_there=False,
+        forked=False,
         held=doing.held(init.session),
     )
     asks = [ask for ask in doing.asks.values() if (ask.session, ask.peer) == (init.session, init.source)]
@@ -182,6 +183,8 @@ def may_push(doing: Doing, session: SessionId) -> bool:
         lost=is_lost(held.ownership, me=doing.id),
         old_here=False,
         old_there=False,
+        forked=False,
+        over=False,
     )
     return wishes.judge_push(facts) is Push.BEGIN
 

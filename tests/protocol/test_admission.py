@@ -32,6 +32,7 @@ STANDING = Standing(
     refusals=0,
     old_here=False,
     old_there=False,
+    forked=False,
     held=None,
 )
 
@@ -90,6 +91,7 @@ def test_a_copy_needs_no_chain() -> None:
         ({"called_off": True}, RejectReason.CANCELLED),
         ({"decided": True}, RejectReason.STALE),
         ({"refusals": MAX_REFUSALS}, RejectReason.UNTRUSTED),
+        ({"forked": True}, RejectReason.BUSY),
         ({"held": journal.start(chain_of(2), me=B.device)}, RejectReason.STALE),
         ({"held": journal.follow(chain_of(1, 3))}, RejectReason.STALE),
     ],

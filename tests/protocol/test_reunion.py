@@ -18,6 +18,7 @@ from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.manifest import Manifest, encode_manifest
+from p2p_handoff.session.ownership import Role, begin
 from p2p_handoff.session.statements import Parent
 from tests.session.ownership_world import NONCE, chain_of, device, handed, offer, session_id, txn_id
 
@@ -114,3 +115,26 @@ def test_only_the_primary_merges_and_only_at_rest(held: Held | None, busy: bool,
 def test_an_original_that_moved_on_is_merged_by_whoever_has_it_now() -> None:
     there_and_back = chain_of(1, 2, 3, 2)
     assert judge(init_of(fork_of()), held_at_b(there_and_back)).original == SESSION
+
+
+@pytest.mark.parametrize(
+    ("role", "verdict"),
+    [
+        (Role.PRIMARY, reunion.Reunion.HERE),
+        (Role.SECONDARY, reunion.Reunion.OFFER),
+        (Role.FROZEN, reunion.Reunion.WAIT),
+    ],
+)
+def test_the_maker_of_a_fork_goes_by_what_became_of_the_original(role: Role, verdict: reunion.Reunion) -> None:
+    own = replace(begin(SESSION, A.device), role=role, primary=B.device if role is Role.SECONDARY else A.device)
+    fork = begin(FORK, A.device)
+    assert reunion.judge_reunion(own, fork, me=A.device, moving=False) is verdict
+    assert reunion.judge_reunion(own, fork, me=A.device, moving=True) is reunion.Reunion.WAIT
+    away = replace(fork, role=Role.SECONDARY)
+    assert reunion.judge_reunion(own, away, me=A.device, moving=False) is reunion.Reunion.WAIT
+
+
+def test_a_fork_whose_original_is_lost_here_has_nobody_to_merge_it() -> None:
+    lost = replace(begin(SESSION, A.device), role=Role.SECONDARY)
+    verdict = reunion.judge_reunion(lost, begin(FORK, A.device), me=A.device, moving=False)
+    assert verdict is reunion.Reunion.WAIT

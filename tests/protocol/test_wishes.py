@@ -10,11 +10,21 @@ import pytest
 
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.source import Source, SourceState
-from p2p_handoff.protocol.wishes import Push, PushFacts, Take, TakeFacts, judge_push, judge_take
+from p2p_handoff.protocol.wishes import Push, PushFacts, Take, TakeFacts, Undo, judge_push, judge_take, judge_undo
 from p2p_handoff.session.ownership import Role
 from tests.protocol.grants import SESSION, TXN, B, C
 
-PUSH = PushFacts(Role.PRIMARY, Mode.MOVE, in_place=True, under_way=False, lost=False, old_here=False, old_there=False)
+PUSH = PushFacts(
+    Role.PRIMARY,
+    Mode.MOVE,
+    in_place=True,
+    under_way=False,
+    lost=False,
+    old_here=False,
+    old_there=False,
+    forked=False,
+    over=False,
+)
 TAKE = TakeFacts(own_device=True, txn_used=False, asker=B.device, current=None)
 OFFERED = Source(TXN, SESSION, B.device)
 
@@ -29,6 +39,10 @@ OFFERED = Source(TXN, SESSION, B.device)
         ({"old_here": True}, Push.OLD_HERE),
         ({"old_there": True}, Push.OLD_THERE),
         ({"old_here": True, "old_there": True, "mode": Mode.COPY}, Push.BEGIN),
+        ({"forked": True, "mode": Mode.COPY}, Push.FORKED),
+        ({"forked": True, "role": Role.FROZEN}, Push.FORKED),
+        ({"over": True}, Push.OVER),
+        ({"over": True, "mode": Mode.MERGE}, Push.OVER),
         ({"in_place": False}, Push.NOT_IN_PLACE),
         ({"under_way": True}, Push.UNDER_WAY),
         ({"role": Role.FROZEN}, Push.UNDER_WAY),
@@ -53,3 +67,21 @@ def test_a_push_begins_only_at_an_idle_primary(change: dict[str, Any], push: Pus
 )
 def test_a_take_is_served_by_the_handoff_that_goes_there_already(change: dict[str, Any], take: Take) -> None:
     assert judge_take(replace(TAKE, **change)) is take
+
+
+UNDO = {"role": Role.PRIMARY, "forked": False, "in_place": True, "under_way": False}
+
+
+@pytest.mark.parametrize(
+    ("change", "undo"),
+    [
+        ({}, Undo.BEGIN),
+        ({"role": Role.FROZEN, "forked": True}, Undo.FROZEN),
+        ({"role": Role.SECONDARY}, Undo.NOT_PRIMARY),
+        ({"forked": True}, Undo.FORKED),
+        ({"in_place": False}, Undo.UNDER_WAY),
+        ({"under_way": True}, Undo.UNDER_WAY),
+    ],
+)
+def test_an_undo_begins_only_at_an_idle_primary(change: dict[str, Any], undo: Undo) -> None:
+    assert judge_undo(**{**UNDO, **change}) is undo

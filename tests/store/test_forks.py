@@ -11,10 +11,11 @@ import pytest
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import LocalProtocolError, NotFoundError
 from p2p_handoff.session import chain as chains
+from p2p_handoff.session.journal import ForkState
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.session.signed import SignedStatement
 from p2p_handoff.session.statements import Parent
-from p2p_handoff.store.forks import Fork, ForkState, Merge
+from p2p_handoff.store.forks import Fork, Merge
 from p2p_handoff.store.records import NewSession
 from p2p_handoff.store.store import Store
 from tests.session.ownership_world import ROOT, session_id
