@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.evidence import Home, read_home
-from tests.chaos.promises import AFTER_RECOVERY, ALWAYS, Case, Check, Violation
+from tests.chaos.evidence import read_home
+from tests.chaos.judged import Case, Check, Violation, named
+from tests.chaos.promises import AFTER_RECOVERY, ALWAYS
 from tests.chaos.statements import BadStatementError, Chain, decode_chain
 
 
@@ -26,6 +27,7 @@ def check(
     work: dict[str, Any] | None = None,
     earlier: dict[str, Any] | None = None,
     recovered: bool = False,
+    restored: Collection[str] = (),
 ) -> list[Violation]:
     """Judge homes.
 
@@ -34,6 +36,7 @@ def check(
         work: What was written into it; without it I3 and I4 are not judged.
         earlier: An older ``remember``: what must not have fallen or gone since.
         recovered: Whether faults have stopped and the devices have met: then I7 is judged, too.
+        restored: Devices whose home was put back from an older copy: these may have lost sessions.
 
     Raises:
         sqlite3.Error: A database cannot be read.
@@ -46,8 +49,8 @@ def check(
             try:
                 chains[home.device, session.id] = decode_chain(session.chain)
             except BadStatementError as error:
-                violations.append(Violation("chain", f"{_name(home)}, session {session.id[:6]}: {error}"))
-    case = Case(homes, chains, earlier, work)
+                violations.append(Violation("chain", f"{named(home)}, session {session.id[:6]}: {error}"))
+    case = Case(homes, chains, earlier, work, frozenset(restored))
     for one in ALWAYS + (AFTER_RECOVERY if recovered else ()):
         violations.extend(_found(one, case))
     return violations
@@ -73,10 +76,6 @@ def _found(one: Check, case: Case) -> list[Violation]:
         return [Violation("chain", f"a stored statement cannot be read: {error}")]
 
 
-def _name(home: Home) -> str:
-    return home.device[:6]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Judge homes by hand."""
     parser = argparse.ArgumentParser(
@@ -85,9 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("homes", nargs="+", type=Path, metavar="HOME")
     parser.add_argument("--work", type=Path, help="what was written into the session, as a chaos run keeps it")
     parser.add_argument("--recovered", action="store_true", help="faults have stopped, and the devices have met")
+    parser.add_argument("--restored", nargs="+", default=[], metavar="DEVICE", help="put back from an older copy")
     options = parser.parse_args(argv)
     work = json.loads(options.work.read_text()) if options.work else None
-    violations = check(options.homes, work=work, recovered=options.recovered)
+    violations = check(options.homes, work=work, recovered=options.recovered, restored=options.restored)
     for violation in violations:
         sys.stdout.write(f"{violation}\n")
     sys.stdout.write(f"{len(options.homes)} homes, {len(violations)} violations\n")

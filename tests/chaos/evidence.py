@@ -13,13 +13,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 DATABASE: Final = "store.sqlite3"
 _WAL: Final = DATABASE + "-wal"
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,51 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row of ``pending_commits``."""
+    """A row of ``pending_commits`` or ``pending_changes``."""
 
     txn: str
+    """Of the handoff; for a change its id."""
     session: str
     part: str
     directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A row of ``forks``: a fork that this device made."""
+
+    fork: str
+    original: str
+    manifest: bytes
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A row of ``merges``: a fork that this device took in."""
+
+    fork: str
+    original: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A row of ``generations``."""
+
+    session: str
+    number: int
+    epoch: int
+    manifest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of ``changes``: an undo or a merge that is under way."""
+
+    id: str
+    session: str
+    phase: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +137,21 @@ class Home:
     pending: tuple[Pending, ...] = ()
     known: tuple[str, ...] = field(default=())
     """Devices it is linked with."""
+    floor: int = 0
+    """The highest counter that a peer says it saw: above ``counter`` the home was rolled back."""
+    forks: tuple[Fork, ...] = ()
+    merges: tuple[Merge, ...] = ()
+    generations: tuple[Generation, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether it knows itself that it is an old copy (docs/specs/ownership.md §7)."""
+        return self.counter < self.floor
+
+    def shelf(self, session: str, part: str) -> Path:
+        """Where the earlier states of a part are (docs/specs/store.md §8)."""
+        return self.path / "generations" / session / part
 
     def parts_of(self, session: str) -> tuple[Part, ...]:
         """The parts of one session."""
@@ -124,8 +179,17 @@ def read_home(path: Path) -> Home:
             parts=tuple(_part(row) for row in connection.execute("SELECT * FROM parts")),
             grants=tuple(_grant(row) for row in connection.execute("SELECT * FROM grants")),
             decisions=tuple(_decision(row) for row in connection.execute("SELECT * FROM decisions")),
-            pending=tuple(_pending(row) for row in connection.execute("SELECT * FROM pending_commits")),
+            pending=tuple(
+                _pending(row)
+                for table, name in (("pending_commits", "txn"), ("pending_changes", "change"))
+                for row in connection.execute(f"SELECT {name} AS txn, session, part, directory FROM {table}")
+            ),
             known=tuple(row["device"] for row in connection.execute("SELECT device FROM links")),
+            floor=home["floor"],
+            forks=_rows(connection, Fork, "forks", "fork, original, manifest, state"),
+            merges=_rows(connection, Merge, "merges", "fork, original, source"),
+            generations=_rows(connection, Generation, "generations", "session, number, epoch, manifest"),
+            changes=_rows(connection, Change, "changes", "id, session, phase"),
         )
 
 
@@ -157,6 +221,10 @@ def is_running(home: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _rows(connection: sqlite3.Connection, kind: Callable[..., _Row], table: str, columns: str) -> tuple[_Row, ...]:
+    return tuple(kind(*row) for row in connection.execute(f"SELECT {columns} FROM {table}"))
 
 
 def _session(row: Any) -> Session:

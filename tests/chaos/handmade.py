@@ -20,7 +20,8 @@ SCHEMA: Final = Path(__file__).resolve().parents[2] / "p2p_handoff" / "store" / 
 SESSION: Final = "s" * 26
 FIRST: Final = "f" * 26
 SECOND: Final = "g" * 26
-MANIFEST: Final = b"a manifest"
+FORK: Final = "k" * 26
+MANIFEST: Final = cbor2.dumps(["manifest/1", SESSION, "work", []], canonical=True)
 ROOT: Final = blake3(MANIFEST).digest()
 NONCE: Final = bytes(16)
 
@@ -63,9 +64,9 @@ def link(statement: bytes) -> bytes:
     return blake3(statement).digest()
 
 
-def genesis(signer: Signer = LAPTOP) -> bytes:
-    """The session starts."""
-    return signer.sign(0, SESSION, signer.device, signer.key, ROOT, None)
+def genesis(signer: Signer = LAPTOP, session: str = SESSION, parent: list[Any] | None = None) -> bytes:
+    """A session starts."""
+    return signer.sign(0, session, signer.device, signer.key, ROOT, parent)
 
 
 def granted(source: Signer, target: Signer, txn: str, epoch: int, previous: bytes) -> bytes:
@@ -143,6 +144,31 @@ class HandmadeHome:
             columns = "session, part, type, kind, name, path"
             row = (SESSION, part, type_, kind, name, path)
             self.write(f"INSERT INTO parts ({columns}) VALUES (?, ?, ?, ?, ?, ?)", *row)
+
+    def has_fork(self, chain_: bytes, state: str = "open") -> None:
+        """The session is forked on this device: a row of forks, and the paths that go over to the fork."""
+        values = (FORK, "work (fork)", 0.0, MANIFEST, chain_, "primary", 1, self.signer.device)
+        columns = "id, title, created_at, manifest, chain, role, epoch, owner"
+        self.write(f"INSERT INTO sessions ({columns}) VALUES ({', '.join('?' * 8)})", *values)
+        row = "?, part, type, kind, name, path"
+        self.write(f"INSERT INTO parts (session, part, type, kind, name, path) SELECT {row} FROM parts", FORK)
+        self.write("UPDATE parts SET path = NULL WHERE session = ?", SESSION if state == "open" else FORK)
+        ended = None if state == "open" else 1.0
+        columns = "fork, original, manifest, made_at, state, ended_at"
+        self.write(f"INSERT INTO forks ({columns}) VALUES (?, ?, ?, 0, ?, ?)", FORK, SESSION, MANIFEST, state, ended)
+        self.write("UPDATE sessions SET forked = 1 WHERE id = ? AND role = 'frozen'", SESSION)
+
+    def has_generation(self, number: int, *parts: str) -> None:
+        """A row of generations, and its shelves."""
+        rows = [[part, "files", "folder", part, bytes(32), 0, 0, 0, None] for part in parts]
+        manifest = cbor2.dumps(["manifest/1", SESSION, "work", rows], canonical=True)
+        columns = "session, number, kept_at, cause, change, epoch, manifest"
+        row = (SESSION, number, 0.0, "handoff", f"c{number}", 1, manifest)
+        self.write(f"INSERT INTO generations ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        for part in parts:
+            trees = self.home / "generations" / SESSION / part / "trees"
+            trees.mkdir(parents=True)
+            (trees / "tree").write_bytes(b"pack")
 
     def has_granted(self, txn: str, epoch: int, target: Signer, signed: bytes, answer: bytes | None) -> None:
         """A row of grants."""

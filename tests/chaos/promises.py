@@ -2,63 +2,21 @@
 """The promises of docs/reliability.md §1 as functions over what homes durably hold. Part of the independent checker.
 
 Each takes a ``Case`` and yields what is broken. Followed are docs/specs/ownership.md and docs/specs/store.md alone.
+Forks, generations and undo have theirs in branches.py.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
 from blake3 import blake3
-from typing_extensions import override
 
-from tests.chaos import holding
+from tests.chaos import branches, holding
 from tests.chaos.evidence import Grant, Home, Session
-from tests.chaos.statements import BadStatementError, Chain, Statement, check_acceptance, check_grant, decode
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A promise that is broken."""
-
-    promise: str
-    """I1 … I7 (docs/reliability.md §1), or ``store``, ``chain``, ``whole``."""
-    text: str
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.promise}: {self.text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is judged."""
-
-    homes: tuple[Home, ...]
-    chains: dict[tuple[str, str], Chain]
-    """(device, session) → its chain, where that verifies."""
-    earlier: dict[str, Any] | None = None
-    """What ``remember`` gave before the fault."""
-    work: dict[str, Any] | None = None
-    """What was written into the session (tests/chaos/work.py)."""
-
-    def home(self, device: str) -> Home | None:
-        """The home of a device, if it is among those judged."""
-        return next((home for home in self.homes if home.device == device), None)
-
-    def sessions(self) -> dict[str, list[tuple[Home, Session]]]:
-        """Who has which session."""
-        found: dict[str, list[tuple[Home, Session]]] = defaultdict(list)
-        for home in self.homes:
-            for session in home.sessions:
-                found[session.id].append((home, session))
-        return found
-
-
-Check = Callable[[Case], Iterator[Violation]]
-
+from tests.chaos.judged import Case, Check, Violation, is_lost, named
+from tests.chaos.statements import BadStatementError, Statement, check_acceptance, check_grant, decode
 
 # --- the store ----------------------------------------------------------------------------------------
 
@@ -67,7 +25,7 @@ def database_is_sound(case: Case) -> Iterator[Violation]:
     """SQLite finds no damage, and no two homes are one device."""
     for home in case.homes:
         if home.damage:
-            yield Violation("store", f"{_name(home)}: {home.damage}")
+            yield Violation("store", f"{named(home)}: {home.damage}")
     if len({home.device for home in case.homes}) < len(case.homes):
         yield Violation("store", "two homes are the same device")
 
@@ -76,27 +34,27 @@ def nothing_falls(case: Case) -> Iterator[Violation]:
     """Counters and epochs never fall; decisions and grants never go (I2, I6)."""
     for device, before in (case.earlier or {}).items():
         home = case.home(device)
-        if home is not None:
+        if home is not None and device not in case.restored:
             yield from _fallen(home, before)
             yield from _gone(home, before)
 
 
 def _fallen(home: Home, before: dict[str, Any]) -> Iterator[Violation]:
     if home.counter < before["counter"]:
-        yield Violation("I2", f"{_name(home)}: the counter fell from {before['counter']} to {home.counter}")
+        yield Violation("I2", f"{named(home)}: the counter fell from {before['counter']} to {home.counter}")
     epochs = {session.id: session.epoch for session in home.sessions}
     for session, epoch in before["epochs"].items():
         if epochs.get(session, 0) < epoch:
-            yield Violation("I2", f"{_name(home)}: epoch {epoch} of {session[:6]} became {epochs.get(session)}")
+            yield Violation("I2", f"{named(home)}: epoch {epoch} of {session[:6]} became {epochs.get(session)}")
 
 
 def _gone(home: Home, before: dict[str, Any]) -> Iterator[Violation]:
     decisions = {decision.txn: decision.verdict for decision in home.decisions}
     for txn, verdict in before["decisions"].items():
         if decisions.get(txn) != verdict:
-            yield Violation("I6", f"{_name(home)}: {txn[:6]} was {verdict} and is {decisions.get(txn)}")
+            yield Violation("I6", f"{named(home)}: {txn[:6]} was {verdict} and is {decisions.get(txn)}")
     for txn in set(before["grants"]) - {grant.txn for grant in home.grants}:
-        yield Violation("I6", f"{_name(home)}: grant {txn[:6]} is gone")
+        yield Violation("I6", f"{named(home)}: grant {txn[:6]} is gone")
 
 
 # --- ownership ----------------------------------------------------------------------------------------
@@ -107,11 +65,11 @@ def one_device_acts(case: Case) -> Iterator[Violation]:
     for id_, holders in case.sessions().items():
         primaries = [(home, session) for home, session in holders if session.role == "primary"]
         if len(primaries) > 1:
-            yield Violation("I1", f"{id_[:6]}: {' and '.join(_name(home) for home, _ in primaries)} are primary")
+            yield Violation("I1", f"{id_[:6]}: {' and '.join(named(home) for home, _ in primaries)} are primary")
         latest = max((epoch for epoch, _ in _tenures(case, id_)), default=0)
         for home, session in primaries:
             if session.epoch < latest:
-                yield Violation("I1", f"{id_[:6]}: {_name(home)} acts in epoch {session.epoch}, {latest} has begun")
+                yield Violation("I1", f"{id_[:6]}: {named(home)} acts in epoch {session.epoch}, {latest} has begun")
 
 
 def one_primary_per_epoch(case: Case) -> Iterator[Violation]:
@@ -138,13 +96,34 @@ def role_follows_chain(case: Case) -> Iterator[Violation]:
             chain = case.chains.get((home.device, session.id))
             if chain is None:
                 continue
-            last, where = chain.tenures[-1], f"{_name(home)}, {session.id[:6]}"
+            last, where = chain.tenures[-1], f"{named(home)}, {session.id[:6]}"
             if chain.session != session.id:
                 yield Violation("I5", f"{where}: the chain is another session's")
             if (session.epoch, session.owner) != (last.epoch, last.primary):
                 yield Violation("I5", f"{where}: epoch {session.epoch} where the chain says {last.epoch}")
-            if (session.role == "secondary") == (last.primary == home.device):
+            if (session.role == "secondary") == (last.primary == home.device) and not is_lost(home, session):
                 yield Violation("I5", f"{where}: {session.role}, and the chain's primary is {last.primary[:6]}")
+
+
+def lost_only_where_rolled_back(case: Case) -> Iterator[Violation]:
+    """I5: what this home accepted it owns; what it has forgotten is lost here, and is so after a roll back alone."""
+    for home in case.homes:
+        accepted = {decision.txn for decision in home.decisions if decision.verdict == "accepted"}
+        for session in home.sessions:
+            chain = case.chains.get((home.device, session.id))
+            if chain is None or chain.tenures[-1].primary != home.device:
+                continue
+            yield from _own_epoch(case, home, session, knows=chain.tenures[-1].txn in {"", *accepted})
+
+
+def _own_epoch(case: Case, home: Home, session: Session, *, knows: bool) -> Iterator[Violation]:
+    where = f"{named(home)}, {session.id[:6]}"
+    if knows and is_lost(home, session):
+        yield Violation("I5", f"{where}: secondary of the epoch that it accepted")
+    elif not knows and not is_lost(home, session):
+        yield Violation("I5", f"{where}: {session.role} in an epoch that this home has not accepted")
+    elif is_lost(home, session) and not (home.is_rolled_back or home.device in case.restored):
+        yield Violation("I5", f"{where}: the session is lost, and the home was never rolled back")
 
 
 def frozen_has_its_grant(case: Case) -> Iterator[Violation]:
@@ -157,11 +136,11 @@ def frozen_has_its_grant(case: Case) -> Iterator[Violation]:
         outstanding = {grant.txn for grant in home.grants if grant.answer is None}
         frozen = {session.frozen_txn for session in home.sessions}
         for txn in outstanding - frozen:
-            yield Violation("I5", f"{_name(home)}: grant {txn[:6]} is unanswered, and nothing is frozen by it")
+            yield Violation("I5", f"{named(home)}: grant {txn[:6]} is unanswered, and nothing is frozen by it")
 
 
 def _outstanding(home: Home, session: Session, grant: Grant | None) -> Iterator[Violation]:
-    where = f"{_name(home)}, {session.id[:6]}"
+    where = f"{named(home)}, {session.id[:6]}"
     if grant is None:
         yield Violation("I5", f"{where}: frozen without a grant")
     elif grant.answer is not None:
@@ -179,7 +158,7 @@ def grants_are_sound(case: Case) -> Iterator[Violation]:
             try:
                 _check_grant_row(case, home, row)
             except BadStatementError as error:
-                yield Violation("I5", f"{_name(home)}, grant {row.txn[:6]}: {error}")
+                yield Violation("I5", f"{named(home)}, grant {row.txn[:6]}: {error}")
 
 
 def decided_once(case: Case) -> Iterator[Violation]:
@@ -213,13 +192,13 @@ def answers_are_decisions(case: Case) -> Iterator[Violation]:
             stored = {decision.txn: decision.verdict for decision in target.decisions}
             said = decode(grant.answer).kind
             if stored.get(grant.txn) != said:
-                yield Violation("I6", f"{grant.txn[:6]}: {_name(home)} heard {said}, stored is {stored.get(grant.txn)}")
+                yield Violation("I6", f"{grant.txn[:6]}: {named(home)} heard {said}, stored is {stored.get(grant.txn)}")
         for decision in home.decisions:
             source = case.home(decision.source)
             if decision.verdict == "accepted" and source is not None:
                 granted = {grant.txn: grant for grant in source.grants}.get(decision.txn)
                 if granted is None:
-                    yield Violation("I6", f"{decision.txn[:6]}: {_name(home)} accepted what was never granted")
+                    yield Violation("I6", f"{decision.txn[:6]}: {named(home)} accepted what was never granted")
                 else:
                     yield from _answers(home, decode(decision.statement), decode(granted.signed))
 
@@ -228,7 +207,8 @@ def resolved(case: Case) -> Iterator[Violation]:
     """I7: once the devices have met there is one active primary, nothing is frozen or pending, and all agree."""
     for id_, holders in case.sessions().items():
         roles = [session.role for _, session in holders if not session.forked]
-        if roles.count("primary") != 1:
+        lost = any(is_lost(home, session) for home, session in holders)
+        if roles.count("primary") != 1 and not lost:
             yield Violation("I7", f"{id_[:6]}: {roles.count('primary')} primaries ({', '.join(sorted(roles))})")
         if "frozen" in roles:
             yield Violation("I7", f"{id_[:6]} is still frozen")
@@ -236,7 +216,9 @@ def resolved(case: Case) -> Iterator[Violation]:
             yield Violation("I7", f"{id_[:6]}: the devices do not agree who is primary")
     for home in case.homes:
         for pending in home.pending:
-            yield Violation("I7", f"{_name(home)}: part {pending.part} of {pending.txn[:6]} is not in its place")
+            yield Violation("I7", f"{named(home)}: part {pending.part} of {pending.txn[:6]} is not in its place")
+        if home.is_rolled_back:
+            yield Violation("I7", f"{named(home)} is an old copy still, and all its devices were met")
 
 
 # --- content ------------------------------------------------------------------------------------------
@@ -248,7 +230,7 @@ def pending_can_go_forward(case: Case) -> Iterator[Violation]:
         for pending in home.pending:
             place = next((part.path for part in home.parts_of(pending.session) if part.part == pending.part), None)
             if not pending.directory.is_dir() and (place is None or not place.exists()):
-                yield Violation("I3", f"{_name(home)}: {pending.part} is accepted, and neither staged nor in place")
+                yield Violation("I3", f"{named(home)}: {pending.part} is accepted, and neither staged nor in place")
 
 
 def nothing_is_lost(case: Case) -> Iterator[Violation]:
@@ -271,14 +253,16 @@ ALWAYS: Final[tuple[Check, ...]] = (
     one_device_acts,
     one_primary_per_epoch,
     role_follows_chain,
+    lost_only_where_rolled_back,
     frozen_has_its_grant,
     grants_are_sound,
     decided_once,
     answers_are_decisions,
     pending_can_go_forward,
+    *branches.ALWAYS,
     nothing_is_lost,
 )
-AFTER_RECOVERY: Final[tuple[Check, ...]] = (resolved, nothing_is_lost_any_more)
+AFTER_RECOVERY: Final[tuple[Check, ...]] = (resolved, *branches.AFTER_RECOVERY, nothing_is_lost_any_more)
 
 
 def _tenures(case: Case, session: str) -> Iterator[tuple[int, str]]:
@@ -320,8 +304,4 @@ def _answers(home: Home, accepted: Statement, grant: Statement) -> Iterator[Viol
     try:
         check_acceptance(accepted, grant)
     except BadStatementError as error:
-        yield Violation("I6", f"{_name(home)}, {grant['txn'][:6]}: {error}")
-
-
-def _name(home: Home) -> str:
-    return home.device[:6]
+        yield Violation("I6", f"{named(home)}, {grant['txn'][:6]}: {error}")

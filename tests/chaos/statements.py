@@ -88,6 +88,8 @@ class Chain:
     tenures: tuple[Tenure, ...]
     key: bytes
     """Of the last primary."""
+    parent: tuple[str, int, bytes] | None = None
+    """Of a fork: session, epoch and root of its original."""
 
 
 def device_of(key: bytes) -> str:
@@ -126,7 +128,27 @@ def decode_chain(data: bytes) -> Chain:
         key = grant["target_key"]
         check_acceptance(accepted, grant)
         tenures.append(Tenure(accepted["epoch"], accepted["target"], accepted["txn"]))
-    return Chain(genesis["session"], links, tuple(tenures), key)
+    return Chain(genesis["session"], links, tuple(tenures), key, _parent(genesis["parent"]))
+
+
+def part_ids(manifest: bytes) -> tuple[str, ...]:
+    """The parts that a manifest names (docs/specs/content.md §5).
+
+    Raises:
+        BadStatementError: It is malformed.
+    """
+    value = _strict(manifest)
+    _check(isinstance(value, list) and len(value) == 4 and value[0] == "manifest/1", "not a manifest")
+    _check(all(isinstance(row, list) and len(row) == 9 for row in value[3]), "a part of a manifest has nine elements")
+    return tuple(row[0] for row in value[3])
+
+
+def _parent(value: Any) -> tuple[str, int, bytes] | None:
+    if value is None:
+        return None
+    _check(isinstance(value, list) and len(value) == 3, "a parent is [session, epoch, root]")
+    session, epoch, root = value
+    return session, epoch, root
 
 
 def check_grant(grant: Statement, session: str, now: Tenure, key: bytes, previous: bytes) -> None:

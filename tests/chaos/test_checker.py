@@ -36,7 +36,7 @@ from tests.chaos.handmade import (
 from tests.chaos.promises import AFTER_RECOVERY, ALWAYS
 
 HERE = Path(__file__).parent
-INDEPENDENT = ("checker", "promises", "evidence", "statements", "holding")
+INDEPENDENT = ("checker", "promises", "branches", "judged", "evidence", "statements", "holding")
 LINES = ('{"text": "one"}', '{"text": "two"}')
 
 
@@ -57,6 +57,9 @@ class Scene:
             "lines": list(LINES),
             "late": [],
             "late_lines": [],
+            "fork_files": {},
+            "fork_lines": [],
+            "states": [],
         }
         for home, version in ((self.laptop, 0), (self.desktop, -1)):
             for name in ("notes.md", "deep/data"):
@@ -375,7 +378,7 @@ def test_by_hand(scene: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Pat
 
 
 def test_every_check_is_used() -> None:
-    assert len(set(ALWAYS + AFTER_RECOVERY)) == len(ALWAYS) + len(AFTER_RECOVERY) == 13
+    assert len(set(ALWAYS + AFTER_RECOVERY)) == len(ALWAYS) + len(AFTER_RECOVERY) == 22
 
 
 def imported(module: Path) -> Iterator[str]:

@@ -43,6 +43,11 @@ class Work:
     late: list[str] = field(default_factory=list)
     """Paths that were written while a handoff ran: they may stay behind, as contributions, and are never lost."""
     late_lines: list[str] = field(default_factory=list)
+    fork_files: dict[str, str] = field(default_factory=dict)
+    """Path → digest of what was written in a fork while its original went on elsewhere: the two are merged."""
+    fork_lines: list[str] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    """Where an undo runs: the whole states, files and lines, one of which the session must show."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -85,6 +90,36 @@ class Work:
         self.remove(files, "src/old.txt")
         for number in range(5):
             self.say(files, f"second message {number}")
+
+    def go_on_in_fork(self, files: Path, *, aside: bool) -> None:
+        """Work in a fork of the session: a file changes, one is new, and the conversation grows.
+
+        Args:
+            files: Of the device that has the fork.
+            aside: Whether the original went on elsewhere, so that nothing of it is replaced by this.
+        """
+        for name, data in (("notes.md", b"# Notes\nas they are in the fork\n"), ("fork.txt", b"new in the fork\n")):
+            self.write(files, name, data)
+            if aside:
+                self.fork_files[name] = self.files[name].pop()
+                if not self.files[name]:
+                    del self.files[name]
+        for number in range(3):
+            self.say(files, f"in the fork {number}")
+            if aside:
+                self.fork_lines.append(self.lines.pop())
+
+    def remember_state(self, files: Path) -> None:
+        """The session as it is now is a state that an undo may bring back."""
+        root = files / FOLDER
+        present = {str(path.relative_to(root)): path for path in root.rglob("*") if not path.is_dir()}
+        digests = {
+            name: blake3(path.read_bytes()).hexdigest()
+            for name, path in present.items()
+            if not path.is_symlink() and ".handoff-" not in name
+        }
+        lines = (files / CONVERSATION).read_text().splitlines()
+        self.states.append({"files": digests, "lines": lines})
 
     def write_late(self, files: Path, name: str) -> None:
         """One more file and one more line while a handoff runs."""
