@@ -100,13 +100,13 @@ class Assembly:
         self.surroundings = Surroundings(
             given.settings, given.outside.network, given.events, self._announcement, self._peer_name
         )
+        self.old_copies = OldCopies(self.store, given.events, self._peer_name, given.outside.clock)
+        stack.push_async_callback(self.old_copies.close)
         self.dialer = Dialer(self._dialling())
         stack.push_async_callback(self.dialer.close)
         self.peer_book = PeerBook(
             self.store, self.surroundings.sightings, lambda device: self.dialer.wire(device) is not None
         )
-        self.old_copies = OldCopies(self.store, given.events, self.peer_book.name, given.outside.clock)
-        stack.push_async_callback(self.old_copies.close)
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
         self.undoing = Undoing(services, self.handoffs.is_busy)
@@ -172,7 +172,9 @@ class Assembly:
             addresses=self.surroundings.addresses,
             manual=self.surroundings.manual,
             ice_servers=[IceServer(url) for url in given.settings.stun],
-            hello=lambda peer: hello(self.store, given.settings.name, given.versions, peer),
+            hello=lambda peer: hello(self.store, given.settings.name, given.versions, self.old_copies.seen(peer)),
+            seen=self.old_copies.seen,
+            is_clear=self.old_copies.is_clear,
             opened=self._opened,
             clock=given.outside.clock,
             entropy=given.outside.entropy,

@@ -19,33 +19,32 @@ from p2p_handoff.agent.news import NEWS_MESSAGES, NewsDesk
 from p2p_handoff.agent.old_copies import OldCopies
 from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.errors import HandoffError
-from p2p_handoff.ids import DeviceId
+from p2p_handoff.errors import HandoffError, UnreachableError
 from p2p_handoff.limits import IDLE_CONNECTION
 from p2p_handoff.protocol.messages import Accepted, Grant, Hello, Message, News, Refused
 from p2p_handoff.protocol.records import ObjectRecord
+from p2p_handoff.session.freshness import Freshness
 from p2p_handoff.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def hello(store: Store, name: str, versions: tuple[int, ...], peer: DeviceId) -> Hello:
+def hello(store: Store, name: str, versions: tuple[int, ...], seen: int) -> Hello:
     """What this device says of itself to a peer.
 
     Args:
-        store: Knows the counters of this device and of the peer.
+        store: Knows the counter of this device.
         name: This device's display name.
         versions: Protocol versions spoken.
-        peer: Whom it is said to.
+        seen: The highest counter that the peer ever showed.
     """
-    link = store.links.get(peer)
     return Hello(
         versions=versions,
         name=name,
         software=f"p2p-handoff {version('p2p-handoff')}",
         capabilities=(),
         counter=store.counter.value,
-        seen=link.highest_counter if link else 0,
+        seen=seen,
     )
 
 
@@ -79,7 +78,7 @@ class Contacts:
         name = self._to.peer_book.name(wire.peer)
         if wire.hello is not None:
             try:
-                self._note_counters(wire.peer, wire.hello)
+                self._note_counters(wire, wire.hello)
             except HandoffError as error:
                 # Ownership is guarded where it is stored; a wire without a listener would be worse than a lost note.
                 log.error("the contact with %s could not be noted: %s", name, error)
@@ -88,13 +87,17 @@ class Contacts:
         wire.listen(self)
 
     def message_received(self, wire: Wire, message: Message) -> None:
-        """One message: of the news, or of a handoff."""
+        """One message: of the news, or of a handoff.
+
+        Raises:
+            UnreachableError: It says less than another connection showed meanwhile: only a new one can tell why.
+        """
+        if isinstance(message, Grant | Accepted | Refused | News):
+            self._note_counter(wire, message.counter)
         if isinstance(message, NEWS_MESSAGES):
             self._to.news.received(wire, message)
         else:
             self._to.handoffs.message_received(wire, message)
-        if isinstance(message, Grant | Accepted | Refused | News):
-            self._to.old_copies.shown(wire.peer, message.counter)
 
     def object_received(self, wire: Wire, record: ObjectRecord) -> None:
         """One object of a handoff."""
@@ -102,15 +105,23 @@ class Contacts:
 
     def wire_closed(self, wire: Wire, error: HandoffError) -> None:
         """A wire is over."""
+        self._to.old_copies.closed(wire)
         self._to.news.closed(wire)
         self._to.handoffs.wire_closed(wire, error)
 
-    def _note_counters(self, peer: DeviceId, said: Hello) -> None:
-        self._to.old_copies.greeted(peer, said.counter)
-        if self._to.old_copies.is_old(peer):
-            self._to.handoffs.rolled_back(peer)
+    def _note_counters(self, wire: Wire, said: Hello) -> None:
+        self._to.old_copies.greeted(wire, said.counter)
+        if self._to.old_copies.is_old(wire.peer):
+            self._to.handoffs.rolled_back(wire.peer)
         self._store.counter.witness(said.seen)
         self._to.confirmation.look()
+
+    def _note_counter(self, wire: Wire, counter: int) -> None:
+        freshness = self._to.old_copies.shown(wire, counter)
+        if freshness is Freshness.UNCLEAR:
+            raise UnreachableError("another connection to the same device showed a later state")
+        if freshness is Freshness.ROLLED_BACK:
+            self._to.handoffs.rolled_back(wire.peer)
 
 
 async def hang_up_idle(dialer: Dialer, handoffs: Handoffs) -> None:

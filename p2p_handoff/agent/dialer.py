@@ -73,6 +73,8 @@ class Dialling:
         manual: Relay URLs given by hand.
         hello: What this device says of itself.
         versions: Protocol versions spoken.
+        seen: The highest counter that a device ever showed.
+        is_clear: Whether what the peer showed in its Hello can be judged (docs/specs/ownership.md §7).
         opened: Called with every wire whose handshake is complete.
         clock: Unix seconds.
     """
@@ -85,10 +87,33 @@ class Dialling:
     manual: Sequence[str]
     ice_servers: Sequence[IceServer]
     hello: Callable[[DeviceId], Hello]
+    seen: Callable[[DeviceId], int]
+    is_clear: Callable[[Wire], bool]
     opened: Callable[[Wire], None]
     clock: Callable[[], float]
     entropy: Entropy
     versions: tuple[int, ...] = PROTOCOL_VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What an exchange of offer and answer settled.
+
+    Args:
+        peer: The other device.
+        fingerprint: Of its certificate.
+        keys: One per direction and channel.
+        transcript: Hash over both envelopes.
+        dialler: Whether this device made the offer.
+        seen_before: The highest counter that the peer had shown when this device sealed its envelope.
+    """
+
+    peer: PublicIdentity
+    fingerprint: bytes
+    keys: ChannelKeys
+    transcript: bytes
+    dialler: bool
+    seen_before: int
 
 
 class Dialer:
@@ -152,6 +177,9 @@ class Dialer:
         """Keep a new wire. Of two dialled crosswise both sides keep the one that the lower id dialled."""
         if self._pinned(wire.peer) is None:
             self._spawn(wire.close("the devices are not linked any more"))
+            return
+        if not self._d.is_clear(wire):
+            self._spawn(wire.close("a later state was shown on another connection; connect again"))
             return
         known = self.wire(wire.peer)
         if known is not None and known is not wire:
@@ -225,7 +253,9 @@ class Dialer:
         if reached.url:
             self._d.store.addresses.remember(device, reached.url, at=self._d.clock())
         self.adopt(wire)
-        return self.wire(device) or wire
+        if (kept := self.wire(device)) is None:
+            failures.append((reached.url, UnreachableError("the connection was given up at once")))
+        return kept
 
     def _ladder(self, device: DeviceId) -> Iterator[Rung]:
         """Ways that may lead to a device, best first."""
@@ -247,6 +277,7 @@ class Dialer:
             keys = EphemeralOffer.generate()
             sdp = await connection.create_offer()
             body = SdpOffer(sdp, d.engine.name, keys.public, d.versions).to_bytes()
+            seen = d.seen(public.device)
             envelope = seal(d.identity, public, txn, 0, EnvelopeKind.OFFER, body)
             answer = await self._exchange(port, public.device, txn, envelope)
             reply = _accepted_answer(answer)
@@ -254,7 +285,8 @@ class Dialer:
             transcript = transcript_hash(envelope, answer.raw)
             channel = channel_keys(keys.finish(reply.ephemeral), transcript, dialler=True)
             await connection.set_answer(reply.sdp)
-            return await self._open(connection, public, reply.fingerprint, channel, transcript, dialler=True)
+            meeting = Meeting(public, reply.fingerprint, channel, transcript, dialler=True, seen_before=seen)
+            return await self._open(connection, meeting)
         except BaseException:
             await connection.close()
             raise
@@ -287,11 +319,13 @@ class Dialer:
             sdp = await connection.create_answer(offer.sdp)
             ephemeral, secrets = respond(offer.ephemeral)
             body = SdpAnswer(sdp, d.engine.name, ephemeral, d.versions).to_bytes()
+            seen = d.seen(public.device)
             reply = seal(d.identity, public, envelope.txn, 0, EnvelopeKind.ANSWER, body)
             transcript = transcript_hash(envelope.raw, reply)
             keys = channel_keys(secrets, transcript, dialler=False)
             await port.send(sender, reply)
-            wire = await self._open(connection, public, offer.fingerprint, keys, transcript, dialler=False)
+            meeting = Meeting(public, offer.fingerprint, keys, transcript, dialler=False, seen_before=seen)
+            wire = await self._open(connection, meeting)
         except VersionError as error:
             await connection.close()
             await self._refuse(port, sender, public, envelope.txn, error)
@@ -314,16 +348,7 @@ class Dialer:
 
     # --- both ---------------------------------------------------------------------------------------
 
-    async def _open(
-        self,
-        connection: EngineConnection,
-        public: PublicIdentity,
-        fingerprint: bytes,
-        keys: ChannelKeys,
-        transcript: bytes,
-        *,
-        dialler: bool,
-    ) -> Wire:
+    async def _open(self, connection: EngineConnection, meeting: Meeting) -> Wire:
         try:
             async with asyncio.timeout(ICE_DEADLINE + 1):
                 await connection.wait_open()
@@ -331,18 +356,18 @@ class Dialer:
             raise TimedOutError("the connection could not be opened in time", advice=NO_PATH) from None
         except EngineError as error:
             raise UnreachableError(error.what, advice=NO_PATH) from error
-        if connection.remote_fingerprint() != fingerprint:
+        if connection.remote_fingerprint() != meeting.fingerprint:
             raise TrustError("the certificate of the connection is not the one in the sealed offer")
         parameters = Parameters(
             identity=self._d.identity,
-            peer=public,
-            keys=keys,
-            transcript=transcript,
-            dialler=dialler,
-            hello=self._d.hello(public.device),
+            peer=meeting.peer,
+            keys=meeting.keys,
+            transcript=meeting.transcript,
+            dialler=meeting.dialler,
+            hello=self._d.hello(meeting.peer.device),
             max_message=connection.max_message_size,
         )
-        wire = Wire(connection, parameters, public.device, self._d.engine.name)
+        wire = Wire(connection, parameters, meeting.peer.device, self._d.engine.name, seen_before=meeting.seen_before)
         await wire.open()
         return wire
 

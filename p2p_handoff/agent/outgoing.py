@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 from p2p_handoff.adapters.base import OpenPart
 from p2p_handoff.agent.catalog import Picture
+from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
@@ -331,6 +332,9 @@ class Outgoing:
     # --- connections --------------------------------------------------------------------------------
 
     async def _adopt(self, wire: Wire) -> None:
+        # What a Hello said is known only now; a frozen source has to ask even an old copy.
+        if self.undecided and self.plan.mode is not msg.Mode.COPY and self._services.is_old(self.plan.target):
+            raise old_there(self._services.peer_name(self.plan.target))
         self._wire = wire
         self._engine = wire.engine_name
         self._path = await wire.path_kind()

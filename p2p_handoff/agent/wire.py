@@ -70,12 +70,17 @@ class Wire:
         parameters: Identities and keys.
         peer: The other device.
         engine_name: For reports.
+        seen_before: The highest counter that the peer had shown when this device made its part of the exchange from
+            which the connection came: whatever the peer says on it, it says later than that.
     """
 
-    def __init__(self, engine: EngineConnection, parameters: Parameters, peer: DeviceId, engine_name: str) -> None:
+    def __init__(
+        self, engine: EngineConnection, parameters: Parameters, peer: DeviceId, engine_name: str, *, seen_before: int
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.peer = peer
         self.engine_name = engine_name
+        self.seen_before = seen_before
         self.dialler = parameters.dialler
         self.hello: Hello | None = None
         self._listener: WireListener | None = None

@@ -65,11 +65,6 @@ def awaited(mark: Mark, linked: Iterable[DeviceId], heard: AbstractSet[DeviceId]
     return tuple(device for device in linked if device not in heard) if mark.rolled_back else ()
 
 
-def is_old_copy(shown: int, highest: int) -> bool:
-    """Whether a peer that shows this counter is an old copy of its home; ``highest``: what it showed before."""
-    return shown < highest
-
-
 def check(mark: Mark) -> None:
     """Refuse to go on in a home that was rolled back.
 

@@ -4,25 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from enum import Enum
 from typing import Final
 
 from p2p_handoff.errors import NotFoundError, TrustError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.session import home
 from p2p_handoff.store.database import Database, Row
 from p2p_handoff.store.records import LinkedDevice
 
 _COLUMNS: Final = "device, public, name, kind, linked_at, last_seen, highest_counter"
-
-
-class Freshness(Enum):
-    """What a peer's store counter says about its home."""
-
-    CURRENT = "current"
-    ROLLED_BACK = "rolled-back"
-    """It showed a higher counter before: its home is an old copy."""
 
 
 class Links:
@@ -68,8 +58,8 @@ class Links:
         """
         self._change("UPDATE links SET name = ? WHERE device = ? AND revoked_at IS NULL", (name, device))
 
-    def seen(self, device: DeviceId, *, at: float, counter: int) -> Freshness:
-        """Note an authenticated contact and the counter that the peer showed.
+    def seen(self, device: DeviceId, *, at: float, counter: int) -> None:
+        """Note an authenticated contact and the counter that the peer showed; the highest stays.
 
         Args:
             device: The peer.
@@ -79,14 +69,11 @@ class Links:
         Raises:
             NotFoundError: It is not linked.
         """
-        link = self.get(device)
-        known = 0 if link is None else link.highest_counter
         self._change(
             "UPDATE links SET last_seen = ?, highest_counter = max(highest_counter, ?)"
             " WHERE device = ? AND revoked_at IS NULL",
             (at, counter, device),
         )
-        return Freshness.ROLLED_BACK if home.is_old_copy(counter, known) else Freshness.CURRENT
 
     def remove(self, device: DeviceId, *, at: float) -> None:
         """Revoke a link; the device stays known as revoked, its addresses go.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,6 +71,7 @@ class Device:
         self._source = random.Random(f"{simulation.seed} {name}")
         self._agent: Agent | None = None
         self._watches: SimulatedWatches | None = None
+        self._backups = 0
         self.home = make_home(root / "home", name, peers)
         self.things.mkdir()
 
@@ -124,6 +126,22 @@ class Device:
         if self.process is not None and self.is_running:
             self.simulation.trace.note(self.name, "crashes")
             self.process.kill()
+
+    def back_up(self) -> Path:
+        """Copy its home as a backup does, while it is down; returns the copy."""
+        assert not self.is_running, f"{self.name} runs"
+        self._backups += 1
+        backup = self.root / f"backup {self._backups}"
+        shutil.copytree(self.home.path, backup)
+        self.simulation.trace.note(self.name, "is backed up")
+        return backup
+
+    def restore(self, backup: Path) -> None:
+        """Put an older copy of its home in place of the one it has, while it is down. Its files stay as they are."""
+        assert not self.is_running, f"{self.name} runs"
+        shutil.rmtree(self.home.path)
+        shutil.copytree(backup, self.home.path)
+        self.simulation.trace.note(self.name, "is restored")
 
     def suspend(self) -> None:
         """Give the process no turns (SIGSTOP)."""

@@ -52,8 +52,3 @@ def test_every_linked_device_is_awaited_until_it_was_heard() -> None:
     assert home.awaited(old, (B, C), {B}) == (C,)
     assert home.awaited(old, (B, C), {B, C}) == ()
     assert home.awaited(Mark(5, 5), (B, C), set()) == ()
-
-
-def test_a_peer_is_an_old_copy_while_it_shows_less_than_before() -> None:
-    assert home.is_old_copy(4, 5)
-    assert not home.is_old_copy(5, 5)

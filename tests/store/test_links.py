@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from p2p_handoff.errors import NotFoundError, TrustError
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.store.links import Freshness
 from p2p_handoff.store.records import LinkedDevice
 from p2p_handoff.store.store import Store
 from tests.session.ownership_world import device
@@ -28,9 +28,9 @@ def test_linked_devices_are_listed_by_name(store: Store) -> None:
 def test_an_unknown_device_is_none_and_cannot_be_changed(store: Store) -> None:
     assert store.links.get(B.device) is None
     for change in (
-        lambda: store.links.rename(B.device, "x"),
-        lambda: store.links.seen(B.device, at=1.0, counter=1),
-        lambda: store.links.remove(B.device, at=1.0),
+        partial(store.links.rename, B.device, "x"),
+        partial(store.links.seen, B.device, at=1.0, counter=1),
+        partial(store.links.remove, B.device, at=1.0),
     ):
         with pytest.raises(NotFoundError):
             change()
@@ -42,12 +42,11 @@ def test_a_link_can_be_renamed(store: Store) -> None:
     assert store.links.get(B.device) == replace(B, name="workstation")
 
 
-def test_a_lower_counter_than_before_shows_a_rolled_back_peer(store: Store) -> None:
+def test_the_highest_counter_of_a_peer_is_kept(store: Store) -> None:
     store.links.add(B)
-    assert store.links.seen(B.device, at=200.0, counter=7) is Freshness.CURRENT
-    assert store.links.seen(B.device, at=201.0, counter=6) is Freshness.ROLLED_BACK
-    assert store.links.seen(B.device, at=202.0, counter=8) is Freshness.CURRENT
-    assert store.links.get(B.device) == replace(B, last_seen=202.0, highest_counter=8)
+    for at, counter, highest in ((200.0, 7, 7), (201.0, 6, 7), (202.0, 8, 8)):
+        store.links.seen(B.device, at=at, counter=counter)
+        assert store.links.get(B.device) == replace(B, last_seen=at, highest_counter=highest)
 
 
 def test_linking_again_keeps_what_was_seen(store: Store) -> None:

@@ -124,3 +124,17 @@ async def test_an_edit_is_acknowledged_while_the_device_may_act(two_devices: Pai
     assert desktop.acknowledges(session)
     desktop.crash()
     assert not desktop.acknowledges(session)
+
+
+async def test_a_restored_home_has_forgotten_what_came_after_its_backup_and_the_files_stay(two_devices: Pair) -> None:
+    laptop, desktop = two_devices
+    session = await conversation(laptop)
+    await desktop.stop()
+    backup = desktop.back_up()
+    await desktop.start()
+    assert (await laptop.to(desktop, session)).outcome == "done"
+    desktop.crash()
+    desktop.restore(backup)
+    await desktop.start()
+    assert desktop.record(session) is None
+    assert (desktop.received / "chat.jsonl").read_bytes() == b'{"said":"hello"}\n'
