@@ -26,6 +26,7 @@ from p2p_handoff.agent.doubts import Around
 from p2p_handoff.agent.events import Events, Listener
 from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
@@ -91,6 +92,7 @@ class Agent:
         self.handoffs: Handoffs
         self._parts: Assembly
         self._dialer: Dialer
+        self._naming: Naming
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -110,6 +112,7 @@ class Agent:
     async def _start(self) -> None:
         self._parts = parts = Assembly(self._given, self._stack)
         self.identity, self.store, self.catalog = parts.identity, parts.store, parts.catalog
+        self._naming = Naming(self.store, self.catalog)
         self.contributions, self.unplaced = parts.contributions, parts.unplaced
         self.peer_book, self.handoffs, self._dialer = parts.peer_book, parts.handoffs, parts.dialer
         await parts.start()
@@ -227,58 +230,58 @@ class Agent:
 
     def sessions(self) -> list[SessionRecord]:
         """Sessions on this device that were not stopped."""
-        return [record for record in self.store.sessions.all() if not record.stopped]
+        return self._naming.running()
 
-    def stop_session(self, text: str) -> SessionRecord:
+    def stop_session(self, text: str | None, *, here: Path | None = None) -> SessionRecord:
         """Take a session off the list; its files stay where they are.
+
+        Args:
+            text: As for ``session``.
+            here: As for ``session``.
 
         Raises:
             NotFoundError, AmbiguousError: Which session is not clear.
         """
-        record = self.catalog.find(text)
+        record = self.session(text, here=here)
         self.store.sessions.set_stopped(record.id, stopped=True)
         self.catalog.forget_open(record.id)
         self.events.emit("session-stopped", session=record.id, title=record.title)
         return record
 
-    async def session_at(self, wish: str | Path | None, path: Path | None = None) -> SessionRecord:
-        """The session meant by a title, an id or a path; a path that is new is registered.
+    def session(self, wish: str | Path | None = None, *, here: Path | None = None) -> SessionRecord:
+        """The session meant by a title, an id or a path.
 
         Args:
-            wish: What the person typed; None for the only running session.
-            path: What it is as a path, where that differs (a relative one, seen from the person's directory).
+            wish: What the person typed; None for the session of the folder ``here``, else the only running one.
+            here: The directory that the person stands in, where there is one.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which session is not clear.
+        """
+        return self._naming.meant(None if wish is None else str(wish), here)
+
+    async def session_at(self, wish: str | Path | None, *, here: Path | None = None) -> SessionRecord:
+        """As ``session``; but a path that is in no session becomes one, and one that was stopped is taken up again.
+
+        Args:
+            wish: What the person typed; None for the folder ``here``, and where that is None for the only session.
+            here: The directory that the person stands in, where there is one.
 
         Raises:
             NotFoundError, AmbiguousError, UsageError: Which session is not clear.
         """
-        if wish is None:
-            return self.only_session()
-        place = await asyncio.to_thread(real_place, path or wish)
+        if wish is None and here is not None:
+            wish = here if self._naming.around(here) is None else None
         try:
-            record = self.catalog.find(str(wish))
+            record = self.session(wish, here=here)
         except NotFoundError:
+            place = None if wish is None else await asyncio.to_thread(real_place, wish, here)
             if place is None or not await asyncio.to_thread(place.exists):
                 raise
-            known = self.catalog.at_path(place)
-            if known is None:
-                return await self.start([place])
-            record = known
+            return await self.start([place])
         if record.stopped and not self.store.forks.is_over(record.id):
             self.store.sessions.set_stopped(record.id, stopped=False)
         return record
-
-    def only_session(self) -> SessionRecord:
-        """The session that is meant where none is named.
-
-        Raises:
-            NotFoundError: None is running.
-            AmbiguousError: Several are.
-        """
-        running = self.sessions()
-        if len(running) != 1:
-            what = "no session is running" if not running else "several sessions are running"
-            raise (NotFoundError if not running else AmbiguousError)(what, advice="name one")
-        return running[0]
 
     # --- handing off --------------------------------------------------------------------------------
 
@@ -287,7 +290,7 @@ class Agent:
         peer: str,
         session: str | Path | None = None,
         *,
-        path: Path | None = None,
+        here: Path | None = None,
         only: Sequence[str] = (),
         max_pause: float | None = None,
         mode: Mode = Mode.MOVE,
@@ -296,8 +299,8 @@ class Agent:
 
         Args:
             peer: Name or id of a linked device.
-            session: Title, id or path; None for the only one.
-            path: ``session`` as a path, as for ``session_at``.
+            session: Title, id or path; None as for ``session_at``.
+            here: As for ``session_at``.
             only: Part types to hand over; empty means all.
             max_pause: Seconds the session may be frozen; None for the setting.
             mode: Move ownership, or copy.
@@ -310,7 +313,7 @@ class Agent:
             GivenUpError: The caller was cancelled; its report tells what became of the handoff.
         """
         link = self.peer_book.linked(peer)
-        record = await self.session_at(session, path)
+        record = await self.session_at(session, here=here)
         plan = OutgoingPlan(
             new_txn_id(self._given.outside.entropy),
             record.id,
@@ -323,34 +326,47 @@ class Agent:
         return await end_of(outgoing, outgoing.settled)
 
     async def take(
-        self, session: str, *, peer: str | None = None, only: Sequence[str] = (), into: Path | None = None
+        self,
+        session: str | None = None,
+        *,
+        peer: str | None = None,
+        only: Sequence[str] = (),
+        into: Path | None = None,
+        here: Path | None = None,
     ) -> Report:
         """Fetch a session from the device that is its primary.
 
         Args:
-            session: Title or id, or a prefix of it.
+            session: Title, id or path; None as for ``session``.
             peer: Whom to ask; None asks the known primary, else all own devices in reach.
             only: Part types to take; empty means all.
             into: Directory for parts that are new here.
+            here: As for ``session``.
 
         Raises:
             NotFoundError: Nobody in reach has it.
             RejectedError: The other device says no.
         """
-        source, wanted = await self._whom_to_ask(session, peer)
+        source, wanted = await self._whom_to_ask(session, peer, here)
         self.catalog.check_into(wanted, into)
         incoming = await self.handoffs.take(source, wanted, frozenset(only), into)
         return await end_of(incoming, incoming.report)
 
-    async def _whom_to_ask(self, text: str, peer: str | None) -> tuple[DeviceId, SessionId]:
-        with contextlib.suppress(NotFoundError):
-            record = self.catalog.find(text)
-            own = record.ownership
-            if is_lost(own, me=self.device) and peer is None:
-                raise lost(About(record, self.name, self.name))
-            if own.primary == self.device and own.role is not Role.SECONDARY:
-                raise UsageError(f"this device is the primary of {record.title!r} already")
-            return (self.peer_book.linked(peer).device if peer else own.primary), record.id
+    async def _whom_to_ask(self, text: str | None, peer: str | None, here: Path | None) -> tuple[DeviceId, SessionId]:
+        try:
+            record = self.session(text, here=here)
+        except NotFoundError:
+            if text is None:
+                raise
+            return await self._ask_around(text, peer)
+        own = record.ownership
+        if is_lost(own, me=self.device) and peer is None:
+            raise lost(About(record, self.name, self.name))
+        if own.primary == self.device and own.role is not Role.SECONDARY:
+            raise UsageError(f"this device is the primary of {record.title!r} already")
+        return (self.peer_book.linked(peer).device if peer else own.primary), record.id
+
+    async def _ask_around(self, text: str, peer: str | None) -> tuple[DeviceId, SessionId]:
         candidates = [self.peer_book.linked(peer)] if peer else self._own_devices_in_reach()
         found: dict[tuple[DeviceId, SessionId], str] = {}
         for link in candidates:
@@ -376,7 +392,7 @@ class Agent:
         Raises:
             NotFoundError, AmbiguousError, UsageError: As for ``fork``.
         """
-        record = self.catalog.find(session)
+        record = self.session(session)
         self._parts.forking.check(record)
         return record
 
@@ -392,7 +408,7 @@ class Agent:
             NotFoundError: No such session, or nothing of it is here.
             UsageError: It is not in doubt, or goes on in a fork already.
         """
-        record = self.only_session() if session is None else self.catalog.find(str(session))
+        record = self.session(session)
         return await self._parts.forking.fork(record)
 
     async def undo(self, session: str | Path | None = None, *, generation: int | None = None) -> Undone:
@@ -407,16 +423,16 @@ class Agent:
             RejectedError: This device is not the primary, or the session is being handed off.
             InDoubtError: The session is frozen.
         """
-        record = self.only_session() if session is None else self.catalog.find(str(session))
+        record = self.session(session)
         return await self._parts.undoing.undo(record, generation)
 
-    def generations(self, session: str) -> tuple[Generation, ...]:
+    def generations(self, session: str | None = None) -> tuple[Generation, ...]:
         """What ``undo`` can bring back, oldest first.
 
         Raises:
             NotFoundError, AmbiguousError: Which session is not clear.
         """
-        return self.store.generations.of(self.catalog.find(session).id)
+        return self.store.generations.of(self.session(session).id)
 
     def pending(self) -> list[IncomingRequest]:
         """Requests that wait for an answer."""

@@ -76,14 +76,18 @@ class Catalog:
 
     # --- finding ------------------------------------------------------------------------------------
 
-    def find(self, text: str) -> SessionRecord:
+    def find(self, text: str, here: Path | None = None) -> SessionRecord:
         """The session that a person means by an id, a prefix, a title or a path.
+
+        Args:
+            text: What was typed.
+            here: Where a relative path begins; this process's directory when None.
 
         Raises:
             NotFoundError: None fits.
             AmbiguousError: Several fit.
         """
-        found = self._matching(text)
+        found = self._matching(text, here)
         if not found:
             raise NotFoundError(
                 f"no session {printable(text, MAX_TITLE)!r} is on this device", advice="'handoff sessions' lists them"
@@ -107,11 +111,11 @@ class Catalog:
             return None
         return first if all(record is not None and record.id == first.id for record in records) else None
 
-    def _matching(self, text: str) -> list[SessionRecord]:
+    def _matching(self, text: str, here: Path | None) -> list[SessionRecord]:
         records = self._store.sessions.all()
         by_id = [record for record in records if record.id.startswith(text.lower())] if text else []
         by_title = [record for record in records if record.title.casefold() == text.casefold()]
-        place = real_place(text)
+        place = real_place(text, here)
         at_path = self.at_path(place) if place is not None else None
         return by_title or by_id or ([at_path] if at_path else [])
 
@@ -270,12 +274,17 @@ def is_there(binding: PartBinding) -> bool:
     return binding.path is not None and binding.path.exists()
 
 
-def real_place(text: str | Path) -> Path | None:
-    """What a person typed as an absolute path without links; None for a text that cannot be a path on this device."""
+def real_place(text: str | Path, here: Path | None = None) -> Path | None:
+    """What a person typed as an absolute path without links; None for a text that cannot be a path on this device.
+
+    Args:
+        text: What was typed.
+        here: Where a relative path begins; this process's directory when None.
+    """
     if not str(text):
         return None
     try:
-        place = Path(text).expanduser().resolve()
+        place = ((here or Path()) / Path(text).expanduser()).resolve()
         place.exists()  # The kernel, too, has names that it does not take.
     except (OSError, ValueError, RuntimeError):
         return None

@@ -166,7 +166,8 @@ class Commands:
 
     async def stop_session(self, request: Request) -> Answer:
         """Take a session off the list."""
-        record = self._agent.stop_session(_text(request.args, "session"))
+        text, here = _wish(request.args)
+        record = self._agent.stop_session(text, here=here)
         return {"session": record.id, "title": record.title}
 
     async def sessions(self, _request: Request) -> Answer:
@@ -176,13 +177,13 @@ class Commands:
     async def to(self, request: Request) -> Answer:
         """Hand a session over."""
         args = request.args
-        path = _optional_text(args, "path")
+        text, here = _wish(args)
         return await self._with_progress(
             request,
             self._agent.to(
                 _text(args, "peer"),
-                _optional_text(args, "session"),
-                path=Path(path) if path else None,
+                text,
+                here=here,
                 only=_types(args),
                 max_pause=_number(args, "max_pause", self._agent.settings.max_pause),
             ),
@@ -191,10 +192,12 @@ class Commands:
     async def take(self, request: Request) -> Answer:
         """Fetch a session."""
         args = request.args
+        text, here = _wish(args)
         return await self._with_progress(
             request,
             self._agent.take(
-                _text(args, "session"),
+                text,
+                here=here,
                 peer=_optional_text(args, "from"),
                 only=_types(args),
                 into=_directory(args, "into"),
@@ -249,7 +252,7 @@ class Commands:
 
     async def history(self, request: Request) -> Answer:
         """Who was primary when, from the signed chain."""
-        record = self._agent.catalog.find(_text(request.args, "session"))
+        record = self._named_in(request)
         if request.args.get("verify"):
             verify_history(self._agent.store, record, self._named)
         chain = chains.decode_chain(record.chain)
@@ -267,16 +270,16 @@ class Commands:
         number = request.args.get("generation")
         if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
             raise UsageError("the argument 'generation' must be a number")
-        undone = await self._agent.undo(_text(request.args, "session"), generation=number)
+        undone = await self._agent.undo(self._named_in(request).id, generation=number)
         return undone.as_json()
 
     async def recover(self, request: Request) -> Answer:
         """What is in doubt, and a fresh attempt to resolve it; or, with force, to go on without an answer."""
-        wish = _optional_text(request.args, "session")
         if request.args.get("force"):
-            return await self._force(request, self._agent.check_fork(_text(request.args, "session")))
+            return await self._force(request, self._agent.check_fork(self._named_in(request).id))
         around = self._agent.around
-        records = [self._agent.catalog.find(wish)] if wish else self._agent.sessions()
+        named = _optional_text(request.args, "session")
+        records = [self._named_in(request)] if named else self._agent.sessions()
         frozen, deadline = doubts.in_doubt(records), time.monotonic() + _number(request.args, "wait", 5.0)
         while (frozen or around.store.counter.rolled_back) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
@@ -341,6 +344,10 @@ class Commands:
             forwarding.cancel()
             await asyncio.gather(forwarding, return_exceptions=True)
         return report.as_json()
+
+    def _named_in(self, request: Request) -> SessionRecord:
+        text, here = _wish(request.args)
+        return self._agent.session(text, here=here)
 
     async def _session(self, record: SessionRecord) -> dict[str, Any]:
         bindings = self._agent.catalog.bindings(record.id)
@@ -434,6 +441,11 @@ def _optional_text(args: Mapping[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise UsageError(f"the argument {key!r} must be a text")
     return value or None
+
+
+def _wish(args: Mapping[str, Any]) -> tuple[str | None, Path | None]:
+    """What was typed for SESSION, and the directory it was typed in."""
+    return _optional_text(args, "session"), _directory(args, "here")
 
 
 def _directory(args: Mapping[str, Any], key: str) -> Path | None:

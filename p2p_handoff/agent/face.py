@@ -73,6 +73,4 @@ def session_record(agent: Agent, wish: str | None) -> SessionRecord:
     Raises:
         NotFoundError, AmbiguousError: Which session is not clear.
     """
-    if wish is not None:
-        return agent.catalog.find(wish)
-    return agent.only_session()
+    return agent.session(wish)

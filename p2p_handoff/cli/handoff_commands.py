@@ -20,20 +20,18 @@ from p2p_handoff.control.client import Client
 @click.command()
 @options.common
 @click.argument("peer")
-@click.argument("session", required=False)
+@options.session
 @options.only
 @click.option("--max-pause", type=click.IntRange(1, 60_000), metavar="MS", help="How short the pause shall be.")
 def to(home: Path, peer: str, session: str | None, only: list[str], max_pause: int | None, *, as_json: bool) -> None:
     """Hand a session over to another device.
 
-    SESSION is a title, an id or a path; by default it is the folder you stand in, which becomes a session
+    SESSION is a title, an id or a path; by default it is the session of the folder you stand in, which becomes one
     if it is none yet.
     """
-    path = Path(session).absolute() if session else Path.cwd()
     args = {
+        **options.named(session),
         "peer": peer,
-        "session": session or str(path),
-        "path": str(path) if session is None or path.exists() else None,
         "only": only,
         "max_pause": max_pause / 1000 if max_pause else None,
     }
@@ -42,16 +40,19 @@ def to(home: Path, peer: str, session: str | None, only: list[str], max_pause: i
 
 @click.command()
 @options.common
-@click.argument("session")
+@options.session
 @click.option("--from", "source", metavar="PEER", help="The device to ask; by default whoever has it.")
 @options.only
 @options.into
-def take(home: Path, session: str, source: str | None, only: list[str], into: Path | None, *, as_json: bool) -> None:
+def take(
+    home: Path, session: str | None, source: str | None, only: list[str], into: Path | None, *, as_json: bool
+) -> None:
     """Fetch a session from your own device that has it.
 
-    SESSION is a title or an id. 'handoff sessions' on the other device lists them.
+    SESSION is a title or an id ('handoff sessions' on the other device lists them), or a path here; by default it is
+    the session of the folder you stand in, else the only one that this device knows.
     """
-    args = {"session": session, "from": source, "only": only, "into": str(into) if into else None}
+    args = {**options.named(session), "from": source, "only": only, "into": str(into) if into else None}
     _carry(reach(home), "take", args, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ def common(function: Command) -> Command:
         show_default="$HANDOFF_HOME, else the platform's place for data",
         help="The agent's data directory.",
     )(function)
+
+
+def session(function: Command) -> Command:
+    """``[SESSION]``; ``named`` makes the agent's arguments of it."""
+    return click.argument("session", required=False)(function)
+
+
+def named(session: str | None) -> dict[str, str | None]:
+    """What was typed for SESSION and where, as the agent wants it."""
+    here = None
+    with contextlib.suppress(FileNotFoundError):  # The folder may be gone that the shell stands in.
+        here = str(Path.cwd())
+    return {"session": session, "here": here}
 
 
 def only(function: Command) -> Command:

@@ -12,7 +12,7 @@ import click
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach
 from p2p_handoff.cli.output import print_json, say, shown, size, table, when
-from p2p_handoff.errors import ExitCode, UsageError
+from p2p_handoff.errors import ExitCode
 
 
 @click.command()
@@ -63,13 +63,13 @@ def sessions(home: Path, *, as_json: bool) -> None:
 
 @click.command()
 @options.common
-@click.argument("session")
-def stop(home: Path, session: str, *, as_json: bool) -> None:
+@options.session
+def stop(home: Path, session: str | None, *, as_json: bool) -> None:
     """Take a session off the list; its files stay where they are.
 
     'handoff to PEER PATH' takes it up again.
     """
-    result = reach(home).call("stop", {"session": session})
+    result = reach(home).call("stop", options.named(session))
     if as_json:
         print_json(result)
     else:
@@ -78,11 +78,11 @@ def stop(home: Path, session: str, *, as_json: bool) -> None:
 
 @click.command()
 @options.common
-@click.argument("session")
+@options.session
 @click.option("--verify", is_flag=True, help="Check every signature of the ownership chain.")
-def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
+def history(home: Path, session: str | None, *, verify: bool, as_json: bool) -> None:
     """Show who had a session when, and what undo can bring back."""
-    result = reach(home).call("history", {"session": session, "verify": verify})
+    result = reach(home).call("history", {**options.named(session), "verify": verify})
     if as_json:
         print_json(result)
         return
@@ -105,14 +105,14 @@ def history(home: Path, session: str, *, verify: bool, as_json: bool) -> None:
 
 @click.command()
 @options.common
-@click.argument("session")
+@options.session
 @click.option("--generation", type=click.IntRange(min=1), help="Another kept state; 'handoff history' lists them.")
-def undo(home: Path, session: str, generation: int | None, *, as_json: bool) -> None:
+def undo(home: Path, session: str | None, generation: int | None, *, as_json: bool) -> None:
     """Bring a session back as it was before a handoff.
 
     What it replaces is kept: a second undo takes the first one back.
     """
-    result = reach(home).call("undo", {"session": session, "generation": generation})
+    result = reach(home).call("undo", {**options.named(session), "generation": generation})
     if as_json:
         print_json(result)
         return
@@ -128,7 +128,7 @@ def undo(home: Path, session: str, generation: int | None, *, as_json: bool) -> 
 
 @click.command()
 @options.common
-@click.argument("session", required=False)
+@options.session
 @click.option("--wait", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Seconds to wait.")
 @click.option("--force", is_flag=True, help="Go on without an answer, in a session of its own.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before --force.")
@@ -137,7 +137,7 @@ def recover(home: Path, session: str | None, wait: float, *, force: bool, yes: b
     if force:
         _force(home, session, yes=yes, as_json=as_json)
         return
-    result = reach(home).call("recover", {"session": session, "wait": wait})
+    result = reach(home).call("recover", {**options.named(session), "wait": wait})
     if as_json:
         print_json(result)
     else:
@@ -157,10 +157,8 @@ def _say_unsettled(result: dict[str, Any]) -> None:
 
 
 def _force(home: Path, session: str | None, *, yes: bool, as_json: bool) -> None:
-    if session is None:
-        raise UsageError("--force needs the session", advice="'handoff recover' lists what is in doubt")
     ask = ask_yes_no if sys.stdin.isatty() and not as_json else None
-    args = {"session": session, "force": True, "confirmed": yes or as_json}
+    args = {**options.named(session), "force": True, "confirmed": yes or as_json}
     result = reach(home).call("recover", args, on_ask=ask)
     if as_json:
         print_json(result)

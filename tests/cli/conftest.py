@@ -63,14 +63,14 @@ class Device:
         (self.home / "config.toml").write_text("".join(f"{key} = {json.dumps(settings[key])}\n" for key in settings))
         self._environment = {**os.environ, "HANDOFF_HOME": str(self.home), "XDG_RUNTIME_DIR": "", "COLUMNS": "120"}
 
-    def __call__(self, *words: str) -> Answer:
+    def __call__(self, *words: str, cwd: Path | None = None) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "p2p_handoff.cli.main", *words],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
             env=self._environment,
-            cwd=self.place,
+            cwd=cwd or self.place,
             timeout=DEADLINE,
             check=False,
         )

@@ -120,10 +120,30 @@ def test_what_is_not_in_doubt_is_not_forced(device: Device, session: Path) -> No
         assert "'work' is not in doubt" in answer.out + answer.err
 
 
-def test_force_needs_a_session(device: Device) -> None:
-    answer = device("recover", "--force")
-    assert answer.exit_code == 2
-    assert "needs the session" in answer.err
+@pytest.mark.parametrize("words", [("history",), ("undo",), ("recover", "--force"), ("take",), ("stop",)], ids=" ".join)
+def test_without_a_session_the_folder_one_stands_in_is_meant_and_elsewhere_the_choices_are_listed(
+    device: Device, session: Path, words: tuple[str, ...]
+) -> None:
+    other = device.place / "other"
+    other.mkdir()
+    device("start", "other", "--json")
+    try:
+        lost = device(*words)
+        assert lost.exit_code == 2
+        assert "work (" in lost.err
+        assert "other (" in lost.err
+        here = device(*words, cwd=session)
+        assert "'other'" not in here.out + here.err
+        assert "several" not in here.err
+        assert "'work'" in here.out + here.err or here.out.startswith("epoch 1")
+    finally:
+        device("stop", "other")
+        device("start", "report", "chat.jsonl")
+        other.rmdir()
+
+
+def test_where_there_is_one_session_it_need_not_be_named(device: Device, session: Path) -> None:
+    assert device("history", cwd=device.home).out.startswith("epoch 1: started on laptop\n")
 
 
 @pytest.mark.parametrize(
