@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from p2p_handoff.agent.agent import Agent
-from p2p_handoff.agent.config import load
 from p2p_handoff.ids import DeviceId
+from p2p_handoff.settings.config import load
 
 
 async def _dial(agent: Agent, device: DeviceId, rounds: int) -> list[float]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from p2p_handoff.agent.agent import Agent as Agent
-    from p2p_handoff.agent.config import Settings as Settings
     from p2p_handoff.agent.handoff_v2 import HandoffV2 as HandoffV2
     from p2p_handoff.agent.multi_client_sync import MultiClientSyncHandler as MultiClientSyncHandler
     from p2p_handoff.errors import AmbiguousError as AmbiguousError
@@ -37,10 +36,11 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import UsageError as UsageError
     from p2p_handoff.errors import VersionError as VersionError
     from p2p_handoff.security.link_terms import LinkKind as LinkKind
+    from p2p_handoff.settings.config import Settings as Settings
 
 _HOMES: Final = {
     "Agent": "p2p_handoff.agent.agent",
-    "Settings": "p2p_handoff.agent.config",
+    "Settings": "p2p_handoff.settings.config",
     "HandoffV2": "p2p_handoff.agent.handoff_v2",
     "MultiClientSyncHandler": "p2p_handoff.agent.multi_client_sync",
     "LinkKind": "p2p_handoff.security.link_terms",

@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 import pytest
 
-from p2p_handoff.agent.config import CONFIG_NAME, Settings, load
 from p2p_handoff.cli.main import cli
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.settings.config import CONFIG_NAME, Settings, load
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for package in ("p2p_handoff", "signaling") for path in (ROOT / package).rglob("*.py"))

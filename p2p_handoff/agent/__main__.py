@@ -18,12 +18,12 @@ from pathlib import Path
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import handlers
-from p2p_handoff.agent.config import Settings, load
 from p2p_handoff.agent.foreground import Foreground
 from p2p_handoff.control.server import ControlServer
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.places import default_home
+from p2p_handoff.settings.config import Settings, load
 from p2p_handoff.store.home import prepare
 
 

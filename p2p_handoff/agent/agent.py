@@ -19,7 +19,6 @@ from typing import Any, Self
 from p2p_handoff.agent import linking
 from p2p_handoff.agent.assembly import Assembly, Given
 from p2p_handoff.agent.catalog import Catalog, real_place
-from p2p_handoff.agent.config import Settings, load
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.doubts import Around
@@ -46,6 +45,7 @@ from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
 from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.session.paths import printable
+from p2p_handoff.settings.config import Settings, load
 from p2p_handoff.store import home as homes
 from p2p_handoff.store.generations import Generation
 from p2p_handoff.store.records import LinkedDevice, SessionRecord

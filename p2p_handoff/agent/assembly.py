@@ -15,7 +15,6 @@ from p2p_handoff.adapters.base import Adapter
 from p2p_handoff.adapters.conversation import ConversationAdapter
 from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.agent.catalog import Catalog
-from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.confirming import Confirmation
 from p2p_handoff.agent.contacts import Contacts, Hearers, hang_up_idle, hello
 from p2p_handoff.agent.contributions import Contributions
@@ -46,6 +45,7 @@ from p2p_handoff.engines.base import Engine, IceServer
 from p2p_handoff.engines.choose import choose_engine, disarm
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.identity import Identity
+from p2p_handoff.settings.config import Settings
 from p2p_handoff.store import home as homes
 from p2p_handoff.store import keys
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2p_handoff.agent.catalog import Catalog
-from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.keeping import Keeper
 from p2p_handoff.agent.stagings import Stagings
@@ -16,6 +15,7 @@ from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.ids import DeviceId, Entropy
 from p2p_handoff.security.identity import Identity
+from p2p_handoff.settings.config import Settings
 from p2p_handoff.store.store import Store
 
 

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.network import Lookout, Network
 from p2p_handoff.agent.peers import relay_url
 from p2p_handoff.discovery.announcement import Announcement, Room, Sighting
 from p2p_handoff.ids import DeviceId
+from p2p_handoff.settings.config import Settings
 
 
 class Surroundings:

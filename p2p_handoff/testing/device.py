@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from p2p_handoff.agent.agent import Agent
-from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.wire import Wire
@@ -24,6 +23,7 @@ from p2p_handoff.ids import DeviceId
 from p2p_handoff.protocol.messages import Message, Mode
 from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.session.ownership import Role
+from p2p_handoff.settings.config import Settings
 from p2p_handoff.store.records import SessionRecord
 from p2p_handoff.testing.disk import Disk, HomeOnDisk
 from p2p_handoff.testing.homes import EPOCH, Peers, identity, make_home

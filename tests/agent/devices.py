@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from p2p_handoff.adapters.watcher import COOKIE_PREFIX
 from p2p_handoff.agent.agent import Agent
-from p2p_handoff.agent.config import Settings
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.engines.base import Engine
 from p2p_handoff.errors import UnreachableError
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.protocol.messages import Message
 from p2p_handoff.security.link_terms import LinkKind, LinkResult
+from p2p_handoff.settings.config import Settings
 from p2p_handoff.store.records import LinkedDevice
 
 Event = tuple[str, Mapping[str, Any]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff import Settings, UsageError
-from p2p_handoff.agent.config import CONFIG_NAME, default_name, load
+from p2p_handoff.settings.config import CONFIG_NAME, default_name, load
 
 EVERYTHING = """
 name = "laptop"

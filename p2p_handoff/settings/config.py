@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of an agent: one TOML file in its home. Layer: agent. Specification: docs/configuration.md."""
+"""The settings of an agent: one TOML file in its home. Layer: I/O ring. Specification: docs/configuration.md."""
 
 from __future__ import annotations
 
