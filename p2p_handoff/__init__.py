@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import RejectedError as RejectedError
     from p2p_handoff.errors import RemoteProtocolError as RemoteProtocolError
     from p2p_handoff.errors import SealError as SealError
+    from p2p_handoff.errors import StoppedError as StoppedError
     from p2p_handoff.errors import StorageError as StorageError
     from p2p_handoff.errors import TimedOutError as TimedOutError
     from p2p_handoff.errors import TrustError as TrustError
@@ -52,6 +53,7 @@ _HOMES: Final = {
             "EngineError",
             "HandoffError",
             "InDoubtError",
+            "StoppedError",
             "IntegrityError",
             "LinkCodeError",
             "LocalProtocolError",

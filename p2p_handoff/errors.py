@@ -41,6 +41,7 @@ class ExitCode(IntEnum):
     TRUST = 6
     CANCELLED = 7
     IN_DOUBT = 8
+    STOPPED = 9
 
 
 class HandoffError(Exception):
@@ -153,6 +154,13 @@ class CancelledError(HandoffError):
 
     exit_code = ExitCode.CANCELLED
     code = "cancelled"
+
+
+class StoppedError(HandoffError):
+    """This device's agent was stopped, in order, before it was done."""
+
+    exit_code = ExitCode.STOPPED
+    code = "stopped"
 
 
 class InDoubtError(HandoffError):

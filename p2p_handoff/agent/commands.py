@@ -17,7 +17,7 @@ from p2p_handoff.agent import doubts
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
 from p2p_handoff.agent.giving_up import GivenUpError
-from p2p_handoff.agent.report import Report
+from p2p_handoff.agent.report import Report, stopped
 from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.agent.telling import force_warning, fork_as_json, fork_history, generation_as_json, open_forks
 from p2p_handoff.agent.verifying import verify_history
@@ -26,6 +26,7 @@ from p2p_handoff.control.request import Handler, Request
 from p2p_handoff.errors import CancelledError, UsageError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.protocol.outcome import Result
 from p2p_handoff.security.link_terms import LinkKind, LinkResult, Purpose
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import PartType, decode_manifest
@@ -336,9 +337,11 @@ class Commands:
             report = await work
             await asyncio.sleep(0)
         except GivenUpError as given_up:
-            if not request.given_up:
-                raise
             report = given_up.report
+            if request.stopping and report.outcome == Result.CANCELLED.value:
+                raise stopped(report.error.state if report.error is not None else "") from None
+            if not (request.stopping or request.given_up):
+                raise
         finally:
             cancel()
             forwarding.cancel()

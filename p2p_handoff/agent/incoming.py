@@ -20,7 +20,7 @@ from p2p_handoff.adapters.base import Placement
 from p2p_handoff.agent import resume
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.fetching import Fetcher, PartGoal
-from p2p_handoff.agent.report import Report, outcome_error
+from p2p_handoff.agent.report import Report, outcome_error, stopped
 from p2p_handoff.agent.requests import Answer, Refusal, part_as_json
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
@@ -53,6 +53,7 @@ from p2p_handoff.protocol.target import Target, TargetEffect, TargetEvent, Targe
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import ChainState
 from p2p_handoff.session.manifest import Manifest, Part, encode_manifest, root_of
+from p2p_handoff.session.ownership import Verdict
 from p2p_handoff.session.signed import SignedStatement, read
 from p2p_handoff.session.statements import NONCE_BYTES, Grant, RefusalReason
 from p2p_handoff.store.records import Acceptance
@@ -216,14 +217,27 @@ class Incoming:
         try:
             while True:
                 await self._take(await self._events.get())
+        except asyncio.CancelledError:
+            self._stop()
+            raise
         finally:
-            self._finish(Outcome(Result.FAILED, RejectReason.FAILED, "the agent stopped or failed; see its log"))
+            self._finish(Outcome(Result.FAILED, RejectReason.FAILED, "the agent failed; see its log"))
             self._cancel_timer()
             self._silence.cancel()
             self._stop_looking()
             await self._asking.stop()
             await self._work.stop()
             self._fetcher.close()
+
+    def _stop(self) -> None:
+        """The agent stops: what was accepted is put in place at its next start, and nothing else has happened."""
+        decision = self._services.store.incoming.decision(self.txn)
+        if decision is not None and decision.verdict is Verdict.ACCEPTED:
+            text = "this device owns the session; it is put in place at the next start"
+            self._finish(Outcome(Result.DONE, text=text))
+            return
+        self._failure = stopped()
+        self._finish(Outcome(Result.FAILED, RejectReason.FAILED, self._failure.what))
 
     def attach(self, wire: Wire) -> None:
         """The source is reached by this wire from now on; one that another took the place of is not gone back to."""
@@ -477,7 +491,7 @@ class Incoming:
             bindings=self._arrivals.bindings(self._manifest, self.machine.parts, self.machine.source),
             commits=self._arrivals.commits(),
         )
-        await asyncio.to_thread(services.store.incoming.accept, acceptance)
+        await in_thread(services.store.incoming.accept, acceptance)
 
     async def _store_refused(self, effect: tgt.StoreRefused) -> None:
         log.info("handoff %s refused: %s", self.txn[:6], effect.text)

@@ -19,11 +19,12 @@ from typing import Any, ClassVar, TypeVar
 from p2p_handoff.adapters.base import OpenPart
 from p2p_handoff.agent.catalog import Picture
 from p2p_handoff.agent.push_refusals import old_there
-from p2p_handoff.agent.report import Report, outcome_error
+from p2p_handoff.agent.report import SEE_LOG, STILL_PRIMARY, Report, outcome_error, stopped
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.serving import Served, Server
 from p2p_handoff.agent.wire import Wire
+from p2p_handoff.agent.work import in_thread
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import (
     CancelledError,
@@ -46,6 +47,7 @@ from p2p_handoff.security.identity import PublicIdentity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import Manifest, decode_manifest, encode_manifest
+from p2p_handoff.session.ownership import Role
 from p2p_handoff.session.signed import decode_signed, encode_signed, read
 from p2p_handoff.session.statements import Grant
 from p2p_handoff.store.records import PartBinding
@@ -199,13 +201,13 @@ class Outgoing:
                 await self._apply(await self._next_event())
             return self._final
         except HandoffError as error:
-            await self._fail(error)
+            self._fail(error)
+            raise
+        except asyncio.CancelledError:
+            self._stop()
             raise
         finally:
-            if not self.settled.done():
-                self._settle_failed(
-                    HandoffError("the agent stopped or failed during the handoff", advice="see its log")
-                )
+            self._settle_failed(HandoffError("the handoff failed in a way that nobody foresaw", advice=SEE_LOG))
             self.answered.set()
             for task in (serving, watching, self._dialling):
                 if task is not None:
@@ -317,12 +319,25 @@ class Outgoing:
         self._failure = error
         self._events.put_nowait(src.SourceFailed(error.what))
 
-    async def _fail(self, error: HandoffError) -> None:
+    def _fail(self, error: HandoffError) -> None:
         decided = self.machine.state in (SourceState.FROZEN, SourceState.RELEASED)
         if self._wire is not None and self._wire.is_open and not decided:
             with contextlib.suppress(HandoffError):
                 self._wire.send(msg.Cancel(self.plan.txn, msg.RejectReason.FAILED, error.what[:500]))
         self._settle_failed(error)
+
+    def _stop(self) -> None:
+        """The agent stops: what was granted is taken up at its next start, and nothing else has happened."""
+        record = self._services.store.sessions.get(self.plan.session)
+        role = record.ownership.role if record is not None and self.plan.mode is msg.Mode.MOVE else Role.PRIMARY
+        name = self._services.peer_name(self.plan.target)
+        match role:
+            case Role.FROZEN:
+                self._settle(Outcome(Result.IN_DOUBT, text=f"the agent stopped before {name} answered the grant"))
+            case Role.SECONDARY:
+                self._settle(Outcome(Result.DONE, text=f"{name} owns the session already"))
+            case Role.PRIMARY:
+                self._fail(stopped(STILL_PRIMARY))
 
     def _settle_failed(self, error: HandoffError) -> None:
         if not self.settled.done():
@@ -448,7 +463,7 @@ class Outgoing:
             nonce=self.machine.nonce,
         )
         signed = chains.grant(self._services.identity, state, offer)
-        await asyncio.to_thread(self._services.store.outgoing.freeze, signed, manifest, at=self._services.clock())
+        await in_thread(self._services.store.outgoing.freeze, signed, manifest, at=self._services.clock())
 
     async def _send_grant(self, _effect: src.SendGrant) -> None:
         outgoing = self._services.store.outgoing.grant(self.plan.txn)
@@ -472,12 +487,12 @@ class Outgoing:
         if self._frozen_at:
             self._pause = self._loop.time() - self._frozen_at
         signed = decode_signed(effect.statement)
-        await asyncio.to_thread(self._services.store.outgoing.release, self.plan.session, signed)
+        await in_thread(self._services.store.outgoing.release, self.plan.session, signed)
         self._owner_changed()
 
     async def _store_learned(self, effect: src.StoreLearned) -> None:
         chain = chains.decode_chain(effect.chain)
-        await asyncio.to_thread(self._services.store.ownership.learn, self.plan.session, chain)
+        await in_thread(self._services.store.ownership.learn, self.plan.session, chain)
         self._owner_changed()
 
     def _owner_changed(self) -> None:
@@ -489,7 +504,7 @@ class Outgoing:
 
     async def _store_thawed(self, effect: src.StoreThawed) -> None:
         signed = decode_signed(effect.statement)
-        await asyncio.to_thread(self._services.store.outgoing.thaw, self.plan.session, signed)
+        await in_thread(self._services.store.outgoing.thaw, self.plan.session, signed)
 
     async def _release(self, _effect: src.ReleaseParts) -> None:
         roots = {part.id: part.root for part in self._granted().parts}

@@ -15,6 +15,7 @@ from p2p_handoff.errors import (
     InDoubtError,
     NoSpaceError,
     RejectedError,
+    StoppedError,
     TimedOutError,
 )
 from p2p_handoff.protocol.messages import RejectReason
@@ -68,8 +69,10 @@ class Report:
         return {**values, "into": list(self.into), "conflicts": list(self.conflicts)}
 
 
-_STILL_PRIMARY: Final = "the session is unchanged and still here"
+STILL_PRIMARY: Final = "the session is unchanged and still here"
 _STILL_THERE: Final = "the session stays where it was"
+SEE_LOG: Final = "see the agent's log"
+START_AGAIN: Final = "the next command starts the agent again: try again"
 
 
 def outcome_error(
@@ -84,7 +87,7 @@ def outcome_error(
         source: True on the device that handed over.
     """
     reason = outcome.reason or RejectReason.FAILED
-    state = _STILL_PRIMARY if source else _STILL_THERE
+    state = STILL_PRIMARY if source else _STILL_THERE
     match outcome.result:
         case Result.DONE:
             return None
@@ -103,6 +106,15 @@ def outcome_error(
             )
         case Result.FAILED:
             return _failure(reason, outcome.text, peer, state)
+
+
+def stopped(state: str = "") -> StoppedError:
+    """The agent stops while a handoff is under way that can begin anew.
+
+    Args:
+        state: Where the session is.
+    """
+    return StoppedError("the agent stopped before the handoff was done", state=state, advice=START_AGAIN)
 
 
 def _as_it_stands(cause: HandoffError, state: str) -> HandoffError:

@@ -20,7 +20,8 @@ from p2p_handoff.errors import ExitCode, HandoffError, StorageError, Unreachable
 
 START_DEADLINE = 20.0
 """Seconds for a fresh agent to answer: imports alone take one on a slow machine."""
-STOP_DEADLINE = 5.0
+STOP_DEADLINE = 10.0
+"""Seconds for an agent to stop: one that has granted a session asks for the answer for five of them."""
 ANSWER_DEADLINE = 10.0
 """Seconds for an agent that takes connections to say who it is: only one that hangs needs longer."""
 _POLL = 0.02

@@ -43,6 +43,8 @@ class Request:
         self.interactive = interactive
         self.given_up = False
         """The client asked to give the command up, and waits to hear how it stands."""
+        self.stopping = False
+        """The server closes: the handler is cancelled, and may still say how it stands."""
         self._writer = writer
         self._answers = answers
         self._asking = asyncio.Lock()

@@ -26,6 +26,7 @@ from p2p_handoff.errors import (
     CancelledError,
     HandoffError,
     RemoteProtocolError,
+    StoppedError,
     TimedOutError,
     UsageError,
 )
@@ -111,7 +112,7 @@ class ControlServer:
         except HandoffError as error:
             line = encode(error_line(error))
         except asyncio.CancelledError:
-            line = encode(error_line(CancelledError("the agent is stopping")))
+            line = encode(error_line(StoppedError("the agent was stopped", advice="the next command starts it again")))
         except _ClientLeftError:
             return
         except Exception:
@@ -160,6 +161,10 @@ async def _until_client_leaves(
             return running.result()
         listening.result()
         raise _ClientLeftError
+    except asyncio.CancelledError:
+        request.stopping = True
+        running.cancel()
+        return await running  # It may have to say how things stand.
     finally:
         await _stop(running)
         await _stop(listening)

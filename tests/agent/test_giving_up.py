@@ -24,7 +24,7 @@ from p2p_handoff.content.digests import Digest
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.server import ControlServer
 from p2p_handoff.engines.memory import MemoryEngine
-from p2p_handoff.errors import CancelledError
+from p2p_handoff.errors import CancelledError, ExitCode, StoppedError
 from p2p_handoff.ids import SessionId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
@@ -278,6 +278,88 @@ async def test_a_client_that_gives_up_hears_how_it_ended(
         await until(lambda: role(laptop) is Role.FROZEN)
         assert client.give_up()
         assert (await calling)["outcome"] == outcome
+
+
+async def reviewed_there(devices: Devices, folder: Path) -> tuple[Agent, asyncio.Task[Report]]:
+    """The laptop has offered its session, and a person is asked at the desktop, which is returned."""
+    laptop, desktop = await start_both(devices, asks=True)
+    await laptop.start([folder])
+    asked = asyncio.create_task(event(desktop, "request"))
+    handing = asyncio.create_task(laptop.to("desktop"))
+    await asked
+    return desktop, handing
+
+
+async def test_an_agent_that_stops_before_a_grant_leaves_the_session_where_it_is_and_says_so(
+    devices: Devices, folder: Path
+) -> None:
+    _, handing = await reviewed_there(devices, folder)
+    await devices.stop("laptop")
+    with pytest.raises(StoppedError, match="agent stopped") as caught:
+        await handing
+    assert caught.value.exit_code is ExitCode.STOPPED
+    assert "unchanged and still here" in caught.value.sentence
+    laptop = await devices.start("laptop")
+    assert role(laptop) is Role.PRIMARY
+
+
+async def test_the_other_device_hears_that_an_agent_stops_and_asks_nobody_any_more(
+    devices: Devices, folder: Path
+) -> None:
+    desktop, handing = await reviewed_there(devices, folder)
+    await devices.stop("laptop")
+    await until(lambda: not desktop.pending())
+    await asyncio.gather(handing, return_exceptions=True)
+
+
+async def test_an_agent_that_stops_while_it_awaits_an_answer_says_that_the_session_is_in_doubt(
+    devices: Devices, folder: Path
+) -> None:
+    laptop, desktop = await start_both(devices, asks=False)
+    lose(laptop, msg.Accepted, msg.Resumed, msg.News, sender=desktop)
+    handing = asyncio.create_task(laptop.to("desktop", folder))
+    await until(lambda: bool(desktop.sessions()))
+    await devices.stop("laptop")
+    report = await handing
+    assert (report.outcome, report.exit_code) == ("in-doubt", ExitCode.IN_DOUBT)
+    assert "stopped before desktop answered" in report.text
+
+
+async def test_an_agent_that_stops_while_something_arrives_says_that_it_stays_where_it_was(
+    devices: Devices, folder: Path
+) -> None:
+    laptop, desktop = await start_both(devices, asks=False)
+    record = await laptop.start([folder])
+    deaf_to(desktop, msg.Round)
+    taking = asyncio.create_task(desktop.take(record.id, peer="laptop"))
+    await until(lambda: [item.machine.state for item in desktop.handoffs._incoming.values()] == [TargetState.COPYING])
+    await devices.stop("desktop")
+    report = await taking
+    assert isinstance(report.error, StoppedError)
+    assert report.exit_code == ExitCode.STOPPED
+    assert "stays where it was" in report.text
+
+
+@pytest.mark.parametrize("granted", [False, True])
+async def test_a_command_of_an_agent_that_is_stopped_says_how_it_stands(
+    devices: Devices, folder: Path, monkeypatch: pytest.MonkeyPatch, *, granted: bool
+) -> None:
+    laptop, desktop = await start_both(devices, asks=not granted)
+    monkeypatch.setattr(giving_up, "CANCEL_FOR", 0.1 if granted else 5.0)
+    deaf_to(desktop, msg.Grant, msg.Query)
+    record = await laptop.start([folder])
+    path = laptop.home.path / "control.sock"
+    async with ControlServer(path, handlers(laptop, lambda: None)):
+        call = Client(path).call
+        calling = asyncio.create_task(asyncio.to_thread(call, "to", {"peer": "desktop", "session": record.id}))
+        await until(lambda: role(laptop) is Role.FROZEN if granted else bool(desktop.pending()))
+    if granted:
+        assert (await calling)["exit_code"] == ExitCode.IN_DOUBT
+        return
+    with pytest.raises(StoppedError) as caught:
+        await calling
+    assert "unchanged and still here" in caught.value.sentence
+    assert role(laptop) is Role.PRIMARY
 
 
 async def test_a_client_that_gives_up_before_anything_began_hears_that_it_is_cancelled(devices: Devices) -> None:

@@ -18,7 +18,7 @@ import pytest
 from p2p_handoff.control.request import Request
 from p2p_handoff.control.schema import MAX_LINE, decode, encode, request_line
 from p2p_handoff.control.server import ControlServer
-from p2p_handoff.errors import CancelledError, HandoffError, RejectedError, TrustError, UsageError
+from p2p_handoff.errors import ExitCode, HandoffError, RejectedError, StoppedError, TrustError, UsageError
 from tests.control.conftest import Serve
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
@@ -122,8 +122,27 @@ async def test_closing_the_server_cancels_its_commands_and_says_so(serve: Serve,
     await lasting.begun.wait()
     await server.close()
     assert lasting.cancelled.is_set()
-    with pytest.raises(CancelledError, match="stopping"):
+    with pytest.raises(StoppedError, match="stopped") as caught:
         await waiting
+    assert caught.value.exit_code is ExitCode.STOPPED
+
+
+async def test_a_command_says_how_it_stands_when_the_server_closes(serve: Serve, call: Call) -> None:
+    begun = asyncio.Event()
+
+    async def handing(request: Request) -> Mapping[str, object]:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {"stopping": request.stopping}
+        raise AssertionError
+
+    server = await serve({"to": handing})
+    waiting = asyncio.ensure_future(call("to"))
+    await begun.wait()
+    await server.close()
+    assert await waiting == {"stopping": True}
 
 
 async def test_an_error_of_ours_arrives_with_its_class_and_reason(serve: Serve, call: Call) -> None:
