@@ -20,14 +20,14 @@ from typing import Final
 from tests.chaos import plan, small_disk, summary
 from tests.chaos.arena import Arena
 from tests.chaos.bugs import BUGS
-from tests.chaos.cases import Case, Way
+from tests.chaos.cases import Case, Stage
 from tests.chaos.device import DeviceError
 from tests.chaos.pair import fast_place
 from tests.chaos.run import Result
 
 CI_SECONDS: Final = 70.0
 """After so long the short form begins no further run."""
-CI_LEAST: Final = len(plan.CI_OTHERS) + 8
+CI_LEAST: Final = len(plan.CI_OTHERS) + len(plan.CI_PROGRAMMES) + 4
 """Runs that the short form makes however slow the machine is."""
 _TELL_EVERY: Final = 20
 
@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arena: Arena, options: argparse.Namespace) -> int:
     started = time.monotonic()
-    arena.prepare()
+    arena.prepare([Stage.UPDATE])
     if options.form == "bugs":
         return _hunt(arena)
     if options.only:
         todo = [Case.parse(name) for name in options.only] * options.times
     else:
-        measured = arena.measure(list(Way))
+        measured = arena.measure(plan.places(options.form))
         _tell_points(measured)
         todo = plan.cases(options.form, measured, options.seed)
     _say(f"{len(todo)} cases at most; prepared in {time.monotonic() - started:.0f} s")
@@ -83,7 +83,7 @@ def _run(arena: Arena, options: argparse.Namespace) -> int:
 def _hunt(arena: Arena) -> int:
     """Every planted bug must be found."""
     hidden = 0
-    for bug, tried, found in arena.hunt(BUGS, arena.measure([Way.PUSH])):
+    for bug, tried, found in arena.hunt(BUGS, arena.measure(plan.places("bugs"))):
         hidden += found is None
         shown = f"{found.case} at {found.happened_at}: {found.violations[0]}" if found else "NOT FOUND"
         _say(f"{bug.name}, {tried} runs: {shown}")

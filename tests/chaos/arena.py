@@ -14,8 +14,8 @@ from typing import Self
 
 from tests.chaos.bugs import Bug
 from tests.chaos.bugs import cases as hiding_places
-from tests.chaos.cases import KINDS, Case, Side, Way
-from tests.chaos.pair import Pair, Stage
+from tests.chaos.cases import KINDS, Case, Side, Stage, Way
+from tests.chaos.pair import Pair
 from tests.chaos.plan import Measured
 from tests.chaos.run import Result, Run
 from tests.chaos.warden import Call
@@ -50,24 +50,23 @@ class Arena:
         for pair in self._pairs:
             pair.kill()
 
-    def prepare(self) -> None:
-        """Link the devices of every pair and make both stages."""
-        for future in [self._threads.submit(pair.make) for pair in self._pairs]:
+    def prepare(self, stages: Sequence[Stage]) -> None:
+        """Link the devices of every pair and make these stages."""
+        for future in [self._threads.submit(_make, pair, stages) for pair in self._pairs]:
             future.result()
 
-    def measure(self, ways: Sequence[Way]) -> Measured:
-        """Which calls a handoff makes when nothing happens to it.
+    def measure(self, places: Sequence[tuple[Way, Stage]]) -> Measured:
+        """Which calls are made when nothing happens.
 
         Raises:
             RuntimeError: Not even that works.
         """
         found: dict[tuple[Way, Stage, Side], tuple[Call, ...]] = {}
-        for way in ways:
-            for stage in Stage:
-                result = Run(self._pairs[0], Case(KINDS["none"], way, stage, Side.SOURCE, 0)).carry_out()
-                if result.violations:
-                    raise RuntimeError(f"a handoff without any fault fails: {result.violations}")
-                found.update({(way, stage, side): calls for side, calls in result.calls.items()})
+        for result in self.run([Case(KINDS["none"], way, stage, Side.SOURCE, 0) for way, stage in places]):
+            way, stage = result.case.way, result.case.stage
+            if result.violations:
+                raise RuntimeError(f"{way.value} in {stage.value} without any fault fails: {result.violations}")
+            found.update({(way, stage, side): calls for side, calls in result.calls.items()})
         return found
 
     def hunt(self, bugs: Sequence[Bug], measured: Measured) -> Iterator[tuple[Bug, int, Result | None]]:
@@ -117,3 +116,8 @@ class Arena:
             result.kept = self._kept / str(case).replace("/", "-")
             pair.keep(result.kept)
         return result
+
+
+def _make(pair: Pair, stages: Sequence[Stage]) -> None:
+    for stage in stages:
+        pair.make(stage)

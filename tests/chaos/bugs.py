@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.cases import KINDS, Case, Side, Way
-from tests.chaos.pair import Stage
+from tests.chaos.cases import KINDS, Case, Side, Stage, Way
 from tests.chaos.plan import Measured
 from tests.chaos.warden import Call
 

@@ -12,7 +12,6 @@ from typing import Final, Self
 
 from typing_extensions import override
 
-from tests.chaos.pair import Stage
 from tests.chaos.system_calls import Act
 
 DISK: Final = frozenset(Act) - {Act.SEND}
@@ -20,11 +19,26 @@ SENDS: Final = frozenset((Act.SEND,))
 WRITES: Final = frozenset((Act.WRITE, Act.SYNC, Act.RESIZE))
 
 
+class Stage(Enum):
+    """Where a run begins (tests/chaos/stages.py)."""
+
+    FIRST = "first"
+    UPDATE = "update"
+    HANDED = "handed"
+    UNDECIDED = "undecided"
+    DECIDED = "decided"
+    FORKED = "forked"
+    PARTED = "parted"
+
+
 class Way(Enum):
-    """How the handoff begins."""
+    """What happens in a run (tests/chaos/programmes.py)."""
 
     PUSH = "push"
     TAKE = "take"
+    UNDO = "undo"
+    FORCE = "force"
+    MEET = "meet"
 
 
 class Side(Enum):

@@ -44,7 +44,7 @@ class Handoff:
             result = self._device.call(
                 self._command, self._args, on_event=self._on_event, patience=2 * RECOVERY_PATIENCE
             )
-            self.outcome = str(result["outcome"])
+            self.outcome = str(result.get("outcome", "done"))
         except UnreachableError:
             self.outcome = "agent gone"
         except HandoffError as error:

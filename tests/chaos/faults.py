@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.chaos.cases import Case
+from tests.chaos.cases import Case, Side
 from tests.chaos.system_calls import Act
 from tests.chaos.warden import Call, CutPower, Drop, Fail, Kill, Pass, Pause, Rule, Verdict, Warden, let_all_pass
 
@@ -21,28 +21,29 @@ _MAKES_NAMES: Final = ("open", "openat", "mkdir", "mkdirat", "link", "linkat", "
 
 @dataclass(slots=True)
 class Fault:
-    """A fault that is armed on both devices of a run.
+    """A fault that is armed on the devices of a run.
 
     Args:
         case: What shall happen.
-        hit: The device that it happens to.
-        other: The other one.
     """
 
     case: Case
-    hit: Warden
-    other: Warden
     happened_at: str = ""
     """The call."""
+    struck: threading.Event = field(default_factory=threading.Event)
+    """Set when it has happened."""
+    wardens: dict[Side, Warden] = field(default_factory=dict)
+    """Those that it is armed on."""
     _over: threading.Event = field(default_factory=threading.Event)
     _begun: threading.Event = field(default_factory=threading.Event)
 
-    def arm(self) -> None:
-        """Begin to count."""
+    def arm(self, side: Side, warden: Warden) -> None:
+        """Begin to count the calls of one device."""
+        self.wardens[side] = warden
         mine, others = _RULES[self.case.kind.name](self)
-        acts = self.case.kind.acts
-        self.other.arm(others, acts)
-        self.hit.arm(mine, acts, follow_syncs=self.case.kind.name == "power")
+        is_hit = side is self.case.side
+        cuts_power = is_hit and self.case.kind.name == "power"
+        warden.arm(mine if is_hit else others, self.case.kind.acts, follow_syncs=cuts_power)
 
     def heal(self) -> None:
         """The fault is over; what it has done stays done."""
@@ -54,7 +55,7 @@ class Fault:
         def rule(call: Call) -> Verdict:
             if call.number != self.case.point:
                 return Pass()
-            self.happened_at = str(call)
+            self._happens(call)
             return verdict
 
         return rule
@@ -63,14 +64,16 @@ class Fault:
         """The other device dies while this one's call waits; then this one dies."""
         if call.number != self.case.point:
             return Pass()
-        self.happened_at = str(call)
-        self.other.process.kill()
+        self._happens(call)
+        for side, warden in self.wardens.items():
+            if side is not self.case.side:
+                warden.process.kill()
         return Kill()
 
     def cut_from_the_point(self, call: Call) -> Verdict:
         """Datagrams of the device that is hit are lost from the point on."""
         if call.number == self.case.point:
-            self.happened_at = str(call)
+            self._happens(call)
             self._begun.set()
         return self.lose_while_cut(call)
 
@@ -86,8 +89,12 @@ class Fault:
             return Pass()
         if call.act not in _NEEDS_SPACE and call.name not in _MAKES_NAMES:
             return Pass()
-        self.happened_at = self.happened_at or str(call)
+        self._happens(call)
         return Fail(errno.ENOSPC)
+
+    def _happens(self, call: Call) -> None:
+        self.happened_at = self.happened_at or str(call)
+        self.struck.set()
 
 
 _RULES: Final[dict[str, Callable[[Fault], tuple[Rule, Rule]]]] = {

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two linked devices with one session, made once and copied back for every run.
+"""Two linked devices with one session, made once for each stage and copied back for every run.
 
-Paths in a home are absolute, so a run happens where its template was made. Two stages: ``first`` (the session is on the
-laptop, the desktop knows nothing of it) and ``update`` (it has been on both, and was worked on at the desktop since).
+Paths in a home are absolute, so a run happens where its template was made. A stage is made when it is first wanted.
 """
 
 from __future__ import annotations
@@ -12,21 +11,13 @@ import os
 import random
 import shutil
 import socket
-import threading
-from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tests.chaos.device import Device, DeviceError
-from tests.chaos.work import TITLE, Work
-
-
-class Stage(Enum):
-    """Where a run begins."""
-
-    FIRST = "first"
-    UPDATE = "update"
+from tests.chaos.cases import Stage
+from tests.chaos.device import Device
+from tests.chaos.stages import STAGES
+from tests.chaos.work import Work
 
 
 class Pair:
@@ -49,28 +40,31 @@ class Pair:
         """Both."""
         return self.laptop, self.desktop
 
-    def make(self) -> None:
-        """Link the devices and make both stages."""
-        for device in self.devices:
-            device.make()
-        self.start()
-        self._link()
-        self.work.begin(self.laptop.files)
-        paths = [str(path) for path in self.work.parts(self.laptop.files)]
-        self.laptop.call("start", {"paths": paths, "title": TITLE})
-        self._keep(Stage.FIRST)
-        self.start()
-        self.laptop.call("to", {"peer": "desktop", "session": TITLE})
-        self.stop()
-        self.work.go_on(self.desktop.files)
-        self._keep(Stage.UPDATE)
+    def make(self, stage: Stage) -> None:
+        """Make a stage and those it is made from, where they are not there yet.
+
+        Raises:
+            DeviceError, HandoffError: The devices do not get so far.
+        """
+        if (self._base / stage.value).is_dir():
+            return
+        before, how = STAGES[stage]
+        if before is not None:
+            self.begin(before)
+        try:
+            how(self)
+        finally:
+            self.stop()
+        self.work.save(self._place / "work.json")
+        self.keep(self._base / stage.value)
 
     def begin(self, stage: Stage) -> tuple[Device, Device]:
         """Bring a stage back; returns source and target. No agent runs yet."""
+        self.make(stage)
         shutil.rmtree(self._place, ignore_errors=True)
         shutil.copytree(self._base / stage.value, self._place, symlinks=True)
         self.work = Work.load(self._place / "work.json")
-        return self.devices if stage is Stage.FIRST else (self.desktop, self.laptop)
+        return self.devices if stage in _ON_THE_LAPTOP else (self.desktop, self.laptop)
 
     def start(self, engine: str = "auto") -> None:
         """Start both agents and wait until they answer."""
@@ -105,31 +99,9 @@ class Pair:
         shutil.rmtree(where, ignore_errors=True)
         shutil.copytree(self._place, where, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
 
-    def _keep(self, stage: Stage) -> None:
-        self.stop()
-        self.work.save(self._place / "work.json")
-        self.keep(self._base / stage.value)
 
-    def _link(self) -> None:
-        shown: list[str] = []
-        code = threading.Event()
-
-        def on_event(name: str, fields: Mapping[str, Any]) -> None:
-            if name == "code":
-                shown.append(fields["code"])
-                code.set()
-
-        opening = threading.Thread(
-            target=self.laptop.call, args=("link", {"code": None, "kind": "own"}), kwargs={"on_event": on_event}
-        )
-        opening.start()
-        if not code.wait(_PATIENCE):
-            raise DeviceError("no link code was shown")
-        self.desktop.call("link", {"code": shown[0], "kind": "own"})
-        opening.join(_PATIENCE)
-
-
-_PATIENCE: Final = 60.0
+_ON_THE_LAPTOP: Final = (Stage.FIRST, Stage.HANDED)
+"""Stages in which it is the laptop that has the session; in the others it is, or was, the desktop."""
 _OWN_PORTS: Final = (20_000, 32_000)
 """Below those that Linux hands out by itself."""
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos import small_disk
-from tests.chaos.cases import KINDS, Case, Kind, Side, Way
-from tests.chaos.pair import Stage
+from tests.chaos.cases import KINDS, Case, Kind, Side, Stage, Way
+from tests.chaos.programmes import PROGRAMMES
 from tests.chaos.warden import Call
 
 Measured = Mapping[tuple[Way, Stage, Side], Sequence[Call]]
@@ -30,7 +30,15 @@ class Share:
 FORMS: Final[Mapping[str, tuple[Share, ...]]] = {
     "default": (
         Share("kill", Way.PUSH, 1),
+        Share("kill", Way.UNDO, 1),
+        Share("kill", Way.FORCE, 1),
+        Share("kill", Way.MEET, 4),
         Share("power", Way.PUSH, 8),
+        Share("power", Way.UNDO, 8),
+        Share("power", Way.FORCE, 16),
+        Share("power", Way.MEET, 32),
+        Share("again", Way.UNDO, 16),
+        Share("again", Way.MEET, 64),
         Share("kill", Way.TAKE, 20),
         Share("kill", Way.PUSH, 40, "aiortc"),
         Share("send", Way.PUSH, 20),
@@ -44,7 +52,16 @@ FORMS: Final[Mapping[str, tuple[Share, ...]]] = {
     ),
     "long": (
         Share("kill", Way.PUSH, 1),
+        Share("kill", Way.UNDO, 1),
+        Share("kill", Way.FORCE, 1),
+        Share("kill", Way.MEET, 1),
         Share("power", Way.PUSH, 2),
+        Share("power", Way.UNDO, 2),
+        Share("power", Way.FORCE, 2),
+        Share("power", Way.MEET, 8),
+        Share("again", Way.UNDO, 4),
+        Share("again", Way.FORCE, 4),
+        Share("again", Way.MEET, 16),
         Share("kill", Way.TAKE, 4),
         Share("kill", Way.PUSH, 8, "aiortc"),
         Share("send", Way.PUSH, 4),
@@ -59,8 +76,23 @@ FORMS: Final[Mapping[str, tuple[Share, ...]]] = {
 }
 CI_OTHERS: Final = ("send", "power", "both", "again", "stop", "cut", "full", "eio", "tmpfs")
 """Each once in the short form, and then kills at evenly spread points as long as there is time."""
+CI_PROGRAMMES: Final = (
+    (Way.UNDO, Stage.HANDED, Side.SOURCE),
+    (Way.FORCE, Stage.UNDECIDED, Side.SOURCE),
+    (Way.MEET, Stage.FORKED, Side.SOURCE),
+    (Way.MEET, Stage.PARTED, Side.TARGET),
+)
+"""One kill of each programme that is no handoff, after those."""
 CI_KILLS: Final = 240
 _GOLDEN: Final = 0.618033988749895
+
+
+def places(form: str) -> list[tuple[Way, Stage]]:
+    """Where the points of a form are counted."""
+    if form in FORMS:
+        return [(way, stage) for way, programme in PROGRAMMES.items() for stage in programme.stages]
+    others = [(way, stage) for way, stage, _ in CI_PROGRAMMES] if form == "ci" else []
+    return [*((Way.PUSH, stage) for stage in PROGRAMMES[Way.PUSH].stages), *others]
 
 
 def cases(form: str, measured: Measured, seed: int) -> list[Case]:
@@ -78,8 +110,9 @@ def points(kind: Kind, calls: Sequence[Call]) -> list[int]:
 
 def _shared(share: Share, measured: Measured, seed: int) -> Iterator[Case]:
     kind = KINDS[share.kind]
-    for stage in Stage:
-        for side in Side:
+    programme = PROGRAMMES[share.way]
+    for stage in programme.stages:
+        for side in programme.sides:
             if kind.name == "tmpfs":
                 chosen = [] if small_disk.missing() else [0, 1, 2]
             else:
@@ -89,18 +122,21 @@ def _shared(share: Share, measured: Measured, seed: int) -> Iterator[Case]:
 
 def _short(measured: Measured, seed: int) -> Iterator[Case]:
     """A low-discrepancy walk: however early it is ended, what was visited is evenly spread."""
-    places = [(stage, side) for stage in Stage for side in Side]
+    both = [(stage, side) for stage in PROGRAMMES[Way.PUSH].stages for side in Side]
     for index, name in enumerate(CI_OTHERS):
         if name == "tmpfs" and small_disk.missing():
             continue
-        stage, side = places[(index + seed) % len(places)]
+        stage, side = both[(index + seed) % len(both)]
         yield _at(KINDS[name], Way.PUSH, (stage, side), measured, (index + seed) * _GOLDEN % 1)
+    for index, (way, stage, side) in enumerate(CI_PROGRAMMES):
+        yield _at(KINDS["kill"], way, (stage, side), measured, (index + seed) * _GOLDEN % 1)
     for index in range(CI_KILLS):
         way = Way.TAKE if index % 6 == 5 else Way.PUSH
-        yield _at(KINDS["kill"], way, places[index % len(places)], measured, (index + seed) * _GOLDEN % 1)
+        yield _at(KINDS["kill"], way, both[index % len(both)], measured, (index + seed) * _GOLDEN % 1)
 
 
 def _at(kind: Kind, way: Way, place: tuple[Stage, Side], measured: Measured, share: float) -> Case:
     stage, side = place
-    possible = [0, 1, 2] if kind.name == "tmpfs" else points(kind, measured[way, stage, side])
+    calls = measured.get((way, stage, side)) or measured[Way.PUSH, stage, side]  # A take makes about as many.
+    possible = [0, 1, 2] if kind.name == "tmpfs" else points(kind, calls)
     return Case(kind, way, stage, side, possible[int(share * len(possible))])

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from tests.chaos.command import RECOVERY_PATIENCE, Handoff
 from tests.chaos.device import Device, DeviceError, Fields
 from tests.chaos.faults import Fault
 from tests.chaos.pair import Pair
+from tests.chaos.programmes import PROGRAMMES, Meeting, Running
 from tests.chaos.small_disk import SmallDisk
 from tests.chaos.warden import Call, Kill, Pass, Verdict, Warden
 from tests.chaos.work import TITLE
@@ -70,7 +72,10 @@ class Run:
         self._pair = pair
         self._case = case
         self._result = Result(case)
+        self._programme = PROGRAMMES[case.way]
         self._source, self._target = pair.begin(case.stage)
+        self._sides = {Side.SOURCE: self._source, Side.TARGET: self._target}
+        self._meeting: Meeting | None = None
         self._memory: dict[str, Any] = {}
         self._fault: Fault | None = None
         self._disk: SmallDisk | None = None
@@ -84,6 +89,8 @@ class Run:
         except (DeviceError, HandoffError, OSError, subprocess.SubprocessError) as error:
             self._result.violations.append(f"run: {type(error).__name__}: {error}")
         finally:
+            if self._meeting is not None:
+                self._meeting.give_up()
             for device in self._pair.devices:
                 device.kill()
         self._result.violations += self._tracebacks()
@@ -93,17 +100,17 @@ class Run:
 
     def _carry_out(self) -> None:
         with self._on_its_disk():
-            self._pair.start(self._case.engine)
-            self._memory = remember(self._homes)
-            handoff = self._begin()
-            self._suffer(handoff)
+            running = self._begin()
+            self._suffer(running)
             self._judge("after the fault")
             self._bring_back()
-            self._wait_until_settled(handoff)
-            self._result.violations += handoff.improper
-            self._result.outcome = handoff.outcome or "waits"
+            self._wait_until_settled(running)
+            self._result.violations += running.improper
+            self._result.outcome = running.outcome or "waits"
             self._judge("after recovery", recovered=True)
             self._nothing_is_in_doubt()
+            if self._case.way is Way.UNDO:
+                self._undo_once_more()
             self._hand_over_once_more()
 
     @contextlib.contextmanager
@@ -122,22 +129,38 @@ class Run:
 
     # --- the handoff and its fault ------------------------------------------------------------------
 
-    def _begin(self) -> Handoff:
-        hit, other = self._hit(), self._other()
-        assert hit.warden is not None
-        assert other.warden is not None
-        self._fault = Fault(self._case, hit.warden, other.warden)
-        self._fault.arm()
-        self._result.begun += 1
+    def _begin(self) -> Running:
+        self._fault = Fault(self._case)
+        self._result.begun += self._programme.hands_over
+        if not self._programme.command:
+            return self._meet(self._fault)
+        self._start()
+        self._memory = remember(self._homes)
+        for side, device in self._sides.items():
+            if device.warden is not None:
+                self._fault.arm(side, device.warden)
         if self._disk is not None and self._case.point == 0:
             self._fill("before")
-        if self._case.way is Way.PUSH:
-            handoff = Handoff(self._source, "to", {"peer": self._target.name, "session": TITLE}, self._on_event)
-        else:
-            handoff = Handoff(self._target, "take", {"session": TITLE, "from": self._source.name}, self._on_event)
+        running = self._programme.begin(self._source, self._target, self._on_event)
         if self._disk is None:  # On a full disk the person could not have written it.
             self._pair.work.write_late(self._source.files, "late")
-        return handoff
+        return running
+
+    def _start(self) -> None:
+        devices = [self._source] if self._programme.alone else [self._source, self._target]
+        for device in devices:
+            device.start(engine=self._case.engine)
+        for device in devices:
+            device.answers()
+
+    def _meet(self, fault: Fault) -> Running:
+        """Both devices start behind the fault."""
+        self._memory = remember(self._homes)
+        for side, device in self._sides.items():
+            device.start(partial(fault.arm, side), engine=self._case.engine)
+        self._pair.work.write_late(self._source.files, "late")
+        self._meeting = Meeting(lambda: not self._unsettled())
+        return self._meeting
 
     def _on_event(self, name: str, _fields: Fields) -> None:
         if self._disk is not None and name == _FILLED_AT.get(self._case.point):
@@ -149,35 +172,35 @@ class Run:
             self._disk.fill()
             self._result.happened_at = f"full: {when}"
 
-    def _suffer(self, handoff: Handoff) -> None:
-        """Wait until the fault has happened, or the handoff is over without it."""
+    def _suffer(self, running: Running) -> None:
+        """Wait until the fault has happened, or all is over without it."""
         assert self._fault is not None
-        hit = self._fault.hit
-        while handoff.is_alive() and not hit.struck.is_set() and self._disk is None:
+        fault = self._fault
+        while running.is_alive() and not fault.struck.is_set() and self._disk is None:
             time.sleep(_POLL / 5)
-        if not hit.struck.wait(_AFTERMATH) and self._disk is None:
+        if not fault.struck.wait(_AFTERMATH) and self._disk is None:
             self._disarm()
         if self._case.kind.name in _LASTING:
-            handoff.join(OUTAGE)
-        if self._case.kind.name == "stop" and hit.struck.is_set():
-            hit.continued.wait(OUTAGE * 2)
-        self._fault.heal()
+            running.join(OUTAGE)
+        if self._case.kind.name == "stop" and fault.struck.is_set():
+            fault.wardens[self._case.side].continued.wait(OUTAGE * 2)
+        fault.heal()
         if self._disk is not None:
             self._disk.free()
         self._disarm()
-        self._result.happened_at = self._result.happened_at or self._fault.happened_at
+        self._result.happened_at = self._result.happened_at or fault.happened_at
         for device in self._pair.devices:
             if self._is_gone(device) and self._case.kind.name != "eio":
                 assert device.warden is not None
                 device.warden.wait()
-        sides = {self._case.side: self._fault.hit, _opposite(self._case.side): self._fault.other}
-        self._result.calls = {side: warden.calls for side, warden in sides.items()}
+        self._result.calls = {side: warden.calls for side, warden in fault.wardens.items()}
 
     def _bring_back(self) -> None:
-        """Start what died; in an ``again`` case let it die once more on its way up."""
+        """Start what died or was off; in an ``again`` case let it die once more on its way up."""
         for device in self._pair.devices:
             if self._is_gone(device):
                 self._die(device)
+            if device.warden is None:
                 device.start(engine=self._case.engine)
         for device in self._pair.devices:
             device.answers()
@@ -251,14 +274,14 @@ class Run:
     def _homes(self) -> list[Path]:
         return [device.home for device in self._pair.devices]
 
-    def _wait_until_settled(self, handoff: Handoff) -> None:
+    def _wait_until_settled(self, handoff: Running) -> None:
         deadline = time.monotonic() + RECOVERY_PATIENCE
         while self._waits_for(handoff) or self._busy() or self._unsettled():
             if time.monotonic() > deadline:
                 return  # The check that follows says what is wrong.
             time.sleep(_POLL)
 
-    def _waits_for(self, handoff: Handoff) -> bool:
+    def _waits_for(self, handoff: Running) -> bool:
         """Whether a command is still to end: a take whose source died before its freeze waits for it to come back."""
         forsaken = self._case.way is Way.TAKE and self._is_gone(self._source)
         return handoff.is_alive() and not forsaken
@@ -277,10 +300,19 @@ class Run:
             if told["in_doubt"] or not told["resolved"]:
                 self._result.violations.append(f"I7: {device.name} tells of a doubt: {told['in_doubt']}")
 
+    def _undo_once_more(self) -> None:
+        """An undo can be undone: the other state comes back, whole."""
+        work, files = self._pair.work, self._source.files
+        before = work.state_on(files)
+        self._source.call("undo", {"session": TITLE})
+        if work.state_on(files) == before:
+            self._result.violations.append("I3: an undo brought nothing back")
+        self._judge("after another undo", recovered=True)
+
     def _hand_over_once_more(self) -> None:
         """Proof of life: whoever is primary now hands over to the other."""
         giver = self._source if _is_primary(self._source) else self._target
-        if giver is self._target:
+        if giver is self._target and self._programme.hands_over:
             self._result.done += 1
         taker = self._target if giver is self._source else self._source
         self._result.begun += 1
@@ -291,6 +323,8 @@ class Run:
             return
         self._result.done += 1
         self._wait_until_settled(handoff)
+        if taker is self._pair.desktop:
+            self._pair.work.come_home()
         self._judge("after the next handoff", recovered=True)
 
     def _judge(self, when: str, *, recovered: bool = False) -> None:
@@ -326,19 +360,12 @@ class Run:
         return found
 
     def _hit(self) -> Device:
-        return self._source if self._case.side is Side.SOURCE else self._target
-
-    def _other(self) -> Device:
-        return self._target if self._case.side is Side.SOURCE else self._source
+        return self._sides[self._case.side]
 
 
 def _is_primary(device: Device) -> bool:
     session = device.session(TITLE)
     return session is not None and session["role"] == "primary"
-
-
-def _opposite(side: Side) -> Side:
-    return Side.TARGET if side is Side.SOURCE else Side.SOURCE
 
 
 def _wait_until_stopped(pid: int) -> None:

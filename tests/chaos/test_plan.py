@@ -8,8 +8,7 @@ import itertools
 import pytest
 
 from tests.chaos import plan, small_disk
-from tests.chaos.cases import KINDS, Case, Side, Way
-from tests.chaos.pair import Stage
+from tests.chaos.cases import KINDS, Case, Side, Stage, Way
 from tests.chaos.system_calls import Act
 from tests.chaos.warden import Call
 
@@ -28,7 +27,7 @@ def test_the_default_form_kills_both_roles_at_every_change_of_the_disk() -> None
         for case in cases
         if case.kind.name == "kill" and case.way is Way.PUSH and case.engine == "auto"
     }
-    assert kills == set(itertools.product(Stage, Side, range(1, 201)))
+    assert kills == set(itertools.product((Stage.FIRST, Stage.UPDATE), Side, range(1, 201)))
 
 
 def test_only_calls_of_a_kind_are_its_points() -> None:
@@ -44,8 +43,11 @@ def test_every_form_has_every_fault(form: str) -> None:
 def test_the_short_form_begins_with_every_other_fault_once_and_spreads_its_kills() -> None:
     cases = plan.cases("ci", MEASURED, seed=1)
     assert [case.kind.name for case in cases[: len(OTHERS)]] == OTHERS
-    kills = [case for case in cases if case.kind.name == "kill"]
-    assert {(case.stage, case.side) for case in kills[:4]} == set(itertools.product(Stage, Side))
+    after = len(OTHERS) + len(plan.CI_PROGRAMMES)
+    assert {case.way for case in cases[len(OTHERS) : after]} == {Way.UNDO, Way.FORCE, Way.MEET}
+    kills = cases[after:]
+    assert {case.kind.name for case in kills} == {"kill"}
+    assert {(case.stage, case.side) for case in kills[:4]} == set(itertools.product((Stage.FIRST, Stage.UPDATE), Side))
     early = sorted(case.point for case in kills[:20])
     assert max(later - earlier for earlier, later in itertools.pairwise([0, *early, 200])) < 40
 
@@ -53,6 +55,13 @@ def test_the_short_form_begins_with_every_other_fault_once_and_spreads_its_kills
 def test_the_short_form_is_the_same_for_the_same_seed_only() -> None:
     assert plan.cases("ci", MEASURED, seed=1) == plan.cases("ci", MEASURED, seed=1)
     assert plan.cases("ci", MEASURED, seed=1) != plan.cases("ci", MEASURED, seed=2)
+
+
+@pytest.mark.parametrize("form", ["default", "long", "ci"])
+def test_what_a_form_takes_is_counted_first(form: str) -> None:
+    counted = {(way, stage): CALLS for way, stage in plan.places(form)}
+    measured = {(way, stage, side): calls for (way, stage), calls in counted.items() for side in Side}
+    assert plan.cases(form, measured, seed=1)
 
 
 @pytest.mark.parametrize("form", ["default", "ci"])

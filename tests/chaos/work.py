@@ -109,17 +109,29 @@ class Work:
             if aside:
                 self.fork_lines.append(self.lines.pop())
 
+    def come_home(self) -> None:
+        """The original comes to the device that has merged its fork: there the fork's versions are edits of its own."""
+        for name, digest in self.fork_files.items():
+            self.files.setdefault(name, []).append(digest)
+        self.fork_files = {}
+
     def remember_state(self, files: Path) -> None:
         """The session as it is now is a state that an undo may bring back."""
+        self.states.append(self.state_on(files))
+
+    def state_on(self, files: Path) -> dict[str, Any]:
+        """What a device shows, but for what was written late."""
         root = files / FOLDER
-        present = {str(path.relative_to(root)): path for path in root.rglob("*") if not path.is_dir()}
+        paths = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+        names = {str(path.relative_to(root)): path for path in paths}
+        hidden = (".handoff-", ".conflict-")
         digests = {
             name: blake3(path.read_bytes()).hexdigest()
-            for name, path in present.items()
-            if not path.is_symlink() and ".handoff-" not in name
+            for name, path in names.items()
+            if name not in self.late and not any(word in name for word in hidden)
         }
         lines = (files / CONVERSATION).read_text().splitlines()
-        self.states.append({"files": digests, "lines": lines})
+        return {"files": digests, "lines": [line for line in lines if line not in self.late_lines]}
 
     def write_late(self, files: Path, name: str) -> None:
         """One more file and one more line while a handoff runs."""
