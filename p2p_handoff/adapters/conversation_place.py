@@ -223,7 +223,7 @@ class Placer:
         area = self._area
         with beneath.typed_errors(f"replace {self._aim.destination}"):
             settle_exchange(area.descriptor, step.staged, area.parent, self._name)
-            if area.inode(step.staged) != step.inode:
+            if not self._is_staged(step):
                 return
             self._step("exchange")
             try:
@@ -231,6 +231,14 @@ class Placer:
             except FileNotFoundError:  # removed here: an update brings it back
                 self._rename_exclusive(step.staged, self._name)
             os.fsync(area.parent)
+
+    def _is_staged(self, step: Round) -> bool:
+        """True while the staged name still holds what comes in, and not yet what came out."""
+        found = self._area.inode(step.staged)
+        if found is None or found == step.inode:
+            return found is not None
+        # Copied disks, and some at each mount, have other inodes: what is staged must not be taken for what came out.
+        return digest(beneath.read_whole(self._area.descriptor, step.staged, MAX_CONVERSATION)) == step.next.text.digest
 
     def _surprise(self, step: Round) -> bytes | None:
         """What came out of the exchange, where it is something that no log holds."""

@@ -125,7 +125,7 @@ class Placer:
         arriving = self._arriving.descriptor
         parent = self._directory(operation.path[:-1])
         self._settle(staged, parent.descriptor, operation)
-        if self._is_staged(number):
+        if self._is_staged(number, operation):
             if self._rename_in(staged, parent.descriptor, name):
                 return
             self._keep_permissions(staged, parent.descriptor, operation)
@@ -179,7 +179,7 @@ class Placer:
     def _add(self, number: int, operation: Operation) -> Iterator[None]:
         """Beside whatever stands there: what was in the folder keeps its name and its place."""
         staged, arriving = _number(number), self._arriving.descriptor
-        if not self._is_staged(number):
+        if not self._is_staged(number, operation):
             return  # placed before a crash
         *above, name = operation.path
         parent = self._deepest(tuple(above))
@@ -192,10 +192,15 @@ class Placer:
 
     # --- what they are made of ----------------------------------------------------------------
 
-    def _is_staged(self, number: int) -> bool:
+    def _is_staged(self, number: int, operation: Operation) -> bool:
         """True while the staged name still holds what comes in, and not yet what came out."""
-        found = beneath.status(self._arriving.descriptor, (_number(number),))
-        return found is not None and found.st_ino == self._journal.inodes[number]
+        arriving, staged = self._arriving.descriptor, _number(number)
+        found = beneath.status(arriving, (staged,))
+        if found is None or found.st_ino == self._journal.inodes[number]:
+            return found is not None
+        # A disk that was copied, or that numbers its files anew at each mount, has other inodes than the journal. Were
+        # what comes in taken for what came out, it would be discarded; exchanging it once more loses nothing.
+        return self._is_incoming(arriving, staged, operation)
 
     def _rename_in(self, staged: bytes, parent: int, name: bytes) -> bool:
         if exists(parent, name):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,6 +73,24 @@ def test_an_update_survives_a_crash_at_any_step(devices: tuple[Device, Device], 
     assert target.read() == b"one\ntwo\nthree\n"
     assert target.part.snapshot().root == source.part.snapshot().root
     assert target.leftovers() == []
+
+
+@pytest.mark.parametrize("cut", STEPS)
+def test_regression_an_update_survives_that_the_disk_is_copied_at_any_step(
+    devices: tuple[Device, Device], cut: str
+) -> None:
+    """A restored or moved disk has other inodes: what came in was taken for what came out."""
+    source, target = devices
+    source.append(b"three\n")
+    with pytest.raises(PowerCutError):
+        _place(target, source, _cut_at(cut))
+    copy = target.home.with_name("copy")
+    shutil.copytree(target.home, copy, symlinks=True)
+    shutil.rmtree(target.home)
+    copy.rename(target.home)
+    _recover(target)
+    assert target.read() == b"one\ntwo\nthree\n"
+    assert target.part.snapshot().root == source.part.snapshot().root
 
 
 @pytest.mark.parametrize("cut", STEPS)

@@ -189,6 +189,25 @@ def test_a_crash_after_any_step_rolls_forward(
     assert stop > 20
 
 
+@pytest.mark.parametrize("stop", range(0, 30, 5))
+def test_regression_what_is_accepted_survives_that_the_disk_is_copied_before_it_is_in_place(
+    source: Peer, target: Peer, stop: int
+) -> None:
+    """A restored or moved disk has other inodes: what came in was taken for what came out, and discarded."""
+    edit_source(source.path)
+    staging = target.staged(source.open().freeze())
+    staging.release()
+    steps = target.recovered(staging.directory).steps()
+    list(itertools.islice(steps, stop))
+    steps.close()
+    copy = target.path.parent.with_name("copy")
+    shutil.copytree(target.path.parent, copy, symlinks=True)
+    shutil.rmtree(target.path.parent)
+    copy.rename(target.path.parent)
+    target.recovered(staging.directory).commit()
+    assert target.content() == source.content()
+
+
 def _copy_with_inodes(sealed: Path, home: Path, directory: Path) -> None:
     """A fresh copy of a sealed state, its journal made again: inodes differ in a copy."""
     shutil.copytree(sealed, home, symlinks=True)
