@@ -111,7 +111,8 @@ class Send:
     """client → relay: pass an envelope on."""
 
     id: RequestId
-    to: DeviceId
+    to: DeviceId | None
+    """None means the device that the relay is embedded in."""
     envelope: bytes
 
 
@@ -184,7 +185,8 @@ class Refused:
 class Deliver:
     """relay → client: an envelope, and who handed it in."""
 
-    sender: DeviceId
+    sender: DeviceId | None
+    """None means the device that the relay is embedded in."""
     envelope: bytes
 
 

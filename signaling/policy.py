@@ -15,8 +15,16 @@ class Policy(Protocol):
     def may_connect(self, device: DeviceId) -> bool:
         """Whether a device may log in over the network."""
 
-    def may_send(self, sender: DeviceId, recipient: DeviceId) -> bool:
-        """Whether an envelope may pass."""
+    def recipient(self, sender: DeviceId, named: DeviceId | None) -> DeviceId | None:
+        """Whom an envelope goes to; None where it may not pass.
+
+        Args:
+            sender: Who hands it in.
+            named: Whom it names; None for the device that the relay is embedded in.
+        """
+
+    def return_address(self, sender: DeviceId) -> DeviceId | None:
+        """What a recipient is told of the sender; None means the device that the relay is embedded in."""
 
     def may_see(self, asker: DeviceId, device: DeviceId) -> bool:
         """Whether the asker may learn that a device is connected."""
@@ -33,9 +41,13 @@ class SharedPolicy:
         """Every device."""
         return True
 
-    def may_send(self, sender: DeviceId, recipient: DeviceId) -> bool:  # noqa: ARG002 - the same answer for all
-        """Every pair."""
-        return True
+    def recipient(self, sender: DeviceId, named: DeviceId | None) -> DeviceId | None:  # noqa: ARG002 - the same for all
+        """Whoever is named."""
+        return named
+
+    def return_address(self, sender: DeviceId) -> DeviceId | None:
+        """The sender."""
+        return sender
 
     def may_see(self, asker: DeviceId, device: DeviceId) -> bool:  # noqa: ARG002 - the same answer for all
         """Every pair: who asks must know the id."""
@@ -51,7 +63,8 @@ class EmbeddedPolicy:
     """The relay inside an agent: it serves its own device and nobody else.
 
     Others reach the agent's device and nothing beyond it, and only that device opens rooms. It connects by
-    its local port, so that nobody with a copy of its key takes its place from the network.
+    its local port, so that nobody with a copy of its key takes its place from the network. No message names it:
+    these relays are spoken to in the clear, and whoever knows an id must not learn here whether it is this one.
     """
 
     own: DeviceId
@@ -60,13 +73,19 @@ class EmbeddedPolicy:
         """Every device but the own one."""
         return device != self.own
 
-    def may_send(self, sender: DeviceId, recipient: DeviceId) -> bool:
-        """To the own device, or from it."""
-        return self.own in {sender, recipient}
+    def recipient(self, sender: DeviceId, named: DeviceId | None) -> DeviceId | None:
+        """The own device for those who name nobody; whoever is named for the own device."""
+        if sender == self.own:
+            return named
+        return self.own if named is None else None
 
-    def may_see(self, asker: DeviceId, device: DeviceId) -> bool:
-        """The own device sees all; the others see it alone."""
-        return self.own in {asker, device}
+    def return_address(self, sender: DeviceId) -> DeviceId | None:
+        """The sender, unless it is the own device."""
+        return None if sender == self.own else sender
+
+    def may_see(self, asker: DeviceId, device: DeviceId) -> bool:  # noqa: ARG002 - the same answer for every device
+        """The own device sees all; the others see nobody."""
+        return asker == self.own
 
     def may_open_rooms(self, device: DeviceId) -> bool:
         """The own device."""

@@ -107,6 +107,8 @@ class Room:
             self._messages.put_nowait(None)
 
 
+Delivered: TypeAlias = tuple[DeviceId | None, bytes]
+"""Where an answer goes (None: to the device that the relay is embedded in), and an envelope."""
 _Answer: TypeAlias = Sent | Refused | Present | RoomFound | Room
 
 
@@ -122,7 +124,7 @@ class RelayPort(ABC):
         self._numbers = itertools.count(1)
         self._waiting: dict[RequestId, asyncio.Future[_Answer]] = {}
         self._rooms: dict[RoomId, Room] = {}
-        self._envelopes: asyncio.Queue[tuple[DeviceId, bytes] | None] = asyncio.Queue()
+        self._envelopes: asyncio.Queue[Delivered | None] = asyncio.Queue()
 
     @abstractmethod
     async def _transmit(self, request: Request) -> None:
@@ -132,13 +134,13 @@ class RelayPort(ABC):
     async def close(self) -> None:
         """End the connection. Idempotent; never raises."""
 
-    async def send(self, to: DeviceId, envelope: bytes) -> None:
+    async def send(self, to: DeviceId | None, envelope: bytes) -> None:
         """Pass an envelope to a device that is connected to the same relay now.
 
         Returning means that the relay passed it on, not that the device took it.
 
         Args:
-            to: The recipient.
+            to: The recipient; None for the device that the relay is embedded in.
             envelope: 1 to MAX_ENVELOPE sealed bytes.
 
         Raises:
@@ -149,7 +151,7 @@ class RelayPort(ABC):
         """
         await self._request(lambda number: Send(number, to, envelope), Sent)
 
-    async def envelopes(self) -> AsyncIterator[tuple[DeviceId, bytes]]:
+    async def envelopes(self) -> AsyncIterator[Delivered]:
         """Envelopes for this device with the device that handed each in; ends with the connection.
 
         At most RELAY_CLIENT_QUEUE wait to be read, further ones are dropped: senders of signaling retry.
@@ -270,7 +272,7 @@ class RelayPort(ABC):
         self._rooms[room.id] = room
         return room
 
-    def _envelope_arrived(self, sender: DeviceId, envelope: bytes) -> None:
+    def _envelope_arrived(self, sender: DeviceId | None, envelope: bytes) -> None:
         if self._envelopes.qsize() >= RELAY_CLIENT_QUEUE:
             _LOG.warning("an envelope was dropped: %d wait to be read", RELAY_CLIENT_QUEUE)
             return

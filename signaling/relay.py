@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relay as an aiohttp application. Layer: signaling, aiohttp. Specification: docs/specs/signaling.md §2, §8.
 
-Standing alone it is ``Relay(SharedPolicy()).application()``; an agent attaches ``Relay(EmbeddedPolicy(own))``
-to an application of its own and takes ``local_port(own)`` as its client.
+Standing alone it is ``Relay(SharedPolicy()).application()``; an agent serves ``Relay(EmbeddedPolicy(own))`` as
+``bare_application()`` and takes ``local_port(own)`` as its client.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from p2p_handoff.ids import DeviceId, Entropy, new_room_id
 from p2p_handoff.limits import (
@@ -36,6 +36,8 @@ from signaling.switchboard import Switchboard
 from signaling.wire import NONCE_BYTES
 
 PATH: Final = "/v1"
+EMBEDDED_NAME: Final = RelayName("embedded")
+"""Of all relays inside agents: a name of its own would tell them apart wherever they go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Relay:
             sets it, since anybody can.
         capacity: How many it serves.
         entropy: Source of nonces, room ids and nameplates.
+        name: What it calls itself at logins; None for a fresh one.
     """
 
     def __init__(
@@ -72,13 +75,14 @@ class Relay:
         behind_proxy: bool = False,
         capacity: Capacity = Capacity(),
         entropy: Entropy = os.urandom,
+        name: RelayName | None = None,
     ) -> None:
         self.hub = Hub(Switchboard(policy, entropy, capacity.rooms))
         """Who is connected, by whatever way."""
         names = frozenset(host.lower() for host in hosts)
         self._terms = Terms(
             policy,
-            RelayName(new_room_id(entropy)),
+            name or RelayName(new_room_id(entropy)),
             names,
             login_seconds=capacity.login_seconds,
             stall_seconds=capacity.stall_seconds,
@@ -90,16 +94,18 @@ class Relay:
 
     def application(self) -> web.Application:
         """A whole application: the relay, ``/healthz`` and ``/metrics``."""
-        app = web.Application()
-        self.attach(app)
+        app = self.bare_application()
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/metrics", self._metrics)
         return app
 
-    def attach(self, app: web.Application) -> None:
-        """Add the relay to an application that serves other things as well."""
+    def bare_application(self) -> web.Application:
+        """The relay and nothing beside it: what an agent is doing is nobody's business."""
+        app = web.Application()
         app.router.add_get(PATH, self._accept)
+        app.on_response_prepare.append(_say_little)
         app.on_shutdown.append(self._shut_down)
+        return app
 
     def local_port(self, device: DeviceId) -> LocalPort:
         """A client in this process, logged in at once; the caller closes it. Call on the event loop."""
@@ -156,3 +162,9 @@ class Relay:
         self.hub.counters["connections"] += 1
         await Connection(self.hub, self._terms, socket, endpoint).run(Nonce(self._entropy(NONCE_BYTES)))
         return socket
+
+
+async def _say_little(_request: web.Request, response: web.StreamResponse) -> None:
+    """Versions and the clock of a device would be a fingerprint; nobody needs them."""
+    for header in (hdrs.SERVER, hdrs.DATE):
+        response.headers.popall(header, None)

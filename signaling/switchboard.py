@@ -160,14 +160,18 @@ class Switchboard:
 
     def _send(self, client: ClientKey, request: Send, _now: float) -> list[Output]:
         sender = self._clients[client].device
-        if not self._policy.may_send(sender, request.to):
+        wanted = self._policy.recipient(sender, request.to)
+        if wanted is None:
             return [self._refused(client, request.id, Refusal.FORBIDDEN)]
-        recipient = self._by_device.get(request.to)
+        recipient = self._by_device.get(wanted)
         if recipient is None:
             return [self._refused(client, request.id, Refusal.ABSENT)]
         if self._clients[recipient].congested:
             return [self._refused(client, request.id, Refusal.BUSY)]
-        return [Output(recipient, Deliver(sender, request.envelope)), Output(client, Sent(request.id))]
+        return [
+            Output(recipient, Deliver(self._policy.return_address(sender), request.envelope)),
+            Output(client, Sent(request.id)),
+        ]
 
     def _presence(self, client: ClientKey, request: Presence, _now: float) -> list[Output]:
         asker = self._clients[client].device

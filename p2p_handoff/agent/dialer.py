@@ -158,13 +158,19 @@ class Dialer:
             dial.add_done_callback(lambda done: self._dialled(device, done))
         return await asyncio.shield(dial)
 
-    def envelope_arrived(self, port: RelayPort, sender: DeviceId, data: bytes) -> None:
-        """An envelope came through a relay."""
+    def envelope_arrived(self, port: RelayPort, sender: DeviceId | None, data: bytes) -> None:
+        """An envelope came through a relay.
+
+        Args:
+            port: Where it came in.
+            sender: Where an answer goes: what the relay says, and no more than that.
+            data: The envelope; who sealed it is inside.
+        """
         try:
             envelope = open_envelope(self._d.identity, self._pinned, data)
             self._seen.admit(envelope)
         except HandoffError as error:
-            log.warning("an envelope handed in by %s: %s", sender[:6], error)
+            log.warning("an envelope that is of no use was handed in: %s", error)
             return
         if envelope.kind is EnvelopeKind.OFFER:
             self._spawn(self._answer(port, sender, envelope))
@@ -246,7 +252,8 @@ class Dialer:
             if reached.port is None:
                 assert reached.error is not None
                 raise reached.error
-            wire = await self._offer(reached.port, public)
+            # At the relay of another agent nobody is named: the way there is not encrypted.
+            wire = await self._offer(reached.port, public, None if reached.url else device)
         except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
             failures.append((reached.url, error))
             return None
@@ -269,7 +276,7 @@ class Dialer:
             if url not in direct:
                 yield Rung(url, 2, relays.visit(url))
 
-    async def _offer(self, port: RelayPort, public: PublicIdentity) -> Wire:
+    async def _offer(self, port: RelayPort, public: PublicIdentity, to: DeviceId | None) -> Wire:
         d = self._d
         connection = d.engine.connection(d.ice_servers)
         txn = new_txn_id(d.entropy)
@@ -279,7 +286,9 @@ class Dialer:
             body = SdpOffer(sdp, d.engine.name, keys.public, d.versions).to_bytes()
             seen = d.seen(public.device)
             envelope = seal(d.identity, public, txn, 0, EnvelopeKind.OFFER, body)
-            answer = await self._exchange(port, public.device, txn, envelope)
+            answer = await self._exchange(port, to, txn, envelope)
+            if answer.sender != public.device:
+                raise TrustError("another device answered")
             reply = _accepted_answer(answer)
             common_version(d.versions, reply.versions)
             transcript = transcript_hash(envelope, answer.raw)
@@ -291,24 +300,22 @@ class Dialer:
             await connection.close()
             raise
 
-    async def _exchange(self, port: RelayPort, device: DeviceId, txn: TxnId, envelope: bytes) -> Envelope:
+    async def _exchange(self, port: RelayPort, to: DeviceId | None, txn: TxnId, envelope: bytes) -> Envelope:
         future: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
         self._answers[txn] = future
         try:
-            await port.send(device, envelope)
+            await port.send(to, envelope)
             async with asyncio.timeout(ANSWER_DEADLINE):
                 answer = await future
         except TimeoutError:
             raise TimedOutError("it does not answer") from None
         finally:
             del self._answers[txn]
-        if answer.sender != device:
-            raise TrustError("another device answered")
         return answer
 
     # --- answering ----------------------------------------------------------------------------------
 
-    async def _answer(self, port: RelayPort, sender: DeviceId, envelope: Envelope) -> None:
+    async def _answer(self, port: RelayPort, sender: DeviceId | None, envelope: Envelope) -> None:
         d = self._d
         public = self._pinned(envelope.sender)
         assert public is not None
@@ -339,7 +346,7 @@ class Dialer:
             self.adopt(wire)
 
     async def _refuse(
-        self, port: RelayPort, sender: DeviceId, public: PublicIdentity, txn: TxnId, error: VersionError
+        self, port: RelayPort, sender: DeviceId | None, public: PublicIdentity, txn: TxnId, error: VersionError
     ) -> None:
         log.warning("a dial by %s was refused: %s", public.device[:6], error)
         body = SdpRefusal("version", error.what[:200]).to_bytes()

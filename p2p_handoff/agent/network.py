@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
 from p2p_handoff.discovery.announcement import Announcement, Sighting
@@ -21,7 +22,7 @@ from p2p_handoff.discovery.mdns import Discovery
 from p2p_handoff.errors import UsageError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.rendezvous.client import RelayClient
-from p2p_handoff.security.identity import Identity
+from signaling.login import LOGIN_LABEL
 from signaling.port import RelayPort
 from signaling.relay import Relay
 
@@ -77,8 +78,12 @@ class Network(ABC):
         """
 
     @abstractmethod
-    def visit(self, url: str, identity: Identity) -> AbstractAsyncContextManager[RelayPort]:
+    def visit(self, url: str, key: Ed25519PrivateKey) -> AbstractAsyncContextManager[RelayPort]:
         """Log in at a relay for a while.
+
+        Args:
+            url: Of the relay.
+            key: Logs in; at the relay of another agent one that is used for this visit only.
 
         Raises:
             UnreachableError, TimedOutError, TrustError, RemoteProtocolError: On entering, as ``RelayClient.connect``.
@@ -94,14 +99,14 @@ class Sockets(Network):
 
     @override
     async def listen(self, relay: Relay, port: int) -> Listening:
-        runner = web.AppRunner(relay.application(), access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(relay.bare_application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         return _Served(runner, await _bind(runner, port))
 
     @override
-    def visit(self, url: str, identity: Identity) -> AbstractAsyncContextManager[RelayPort]:
+    def visit(self, url: str, key: Ed25519PrivateKey) -> AbstractAsyncContextManager[RelayPort]:
         return RelayClient.connect(
-            url, identity.public.identity_key, lambda message: identity.sign(LOGIN_CONTEXT, message)
+            url, key.public_key().public_bytes_raw(), lambda message: key.sign(LOGIN_LABEL + message)
         )
 
     @override

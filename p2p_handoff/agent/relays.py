@@ -12,6 +12,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from p2p_handoff.agent.network import LOGIN_CONTEXT, Listening, Network
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.rendezvous.persistent import Connected, EnvelopeArrived, Lost, PersistentRelay, RelayEvent
@@ -19,18 +21,18 @@ from p2p_handoff.security.identity import Identity
 from signaling.local import LocalPort
 from signaling.policy import EmbeddedPolicy
 from signaling.port import RelayPort
-from signaling.relay import Relay
+from signaling.relay import EMBEDDED_NAME, Relay
 
 log = logging.getLogger(__name__)
 
-OnEnvelope = Callable[[RelayPort, DeviceId, bytes], None]
+OnEnvelope = Callable[[RelayPort, DeviceId | None, bytes], None]
 
 
 class Relays:
     """The relays of one agent.
 
     Args:
-        identity: Logs in everywhere.
+        identity: Logs in at the shared relays.
         network: Leads to relays, and others to this agent's own.
         shared: URLs of shared relays.
         on_envelope: Called for every envelope, with the port to answer on.
@@ -71,7 +73,7 @@ class Relays:
         Raises:
             UsageError: The port is taken.
         """
-        relay = Relay(EmbeddedPolicy(self._identity.device))
+        relay = Relay(EmbeddedPolicy(self._identity.device), name=EMBEDDED_NAME)
         self._listening = await self._network.listen(relay, port)
         self._embedded = relay.local_port(self._identity.device)
         self._tasks = [
@@ -115,12 +117,14 @@ class Relays:
 
     @contextlib.asynccontextmanager
     async def visit(self, url: str) -> AsyncIterator[RelayPort]:
-        """Log in at a relay for a while; its envelopes go to ``on_envelope``.
+        """Log in at another agent's relay for a while; its envelopes go to ``on_envelope``.
+
+        The key is used once: what is said there is not encrypted, and the sealed envelope shows who sends it.
 
         Raises:
             UnreachableError, TimedOutError, TrustError, RemoteProtocolError: As RelayClient.connect.
         """
-        async with self._network.visit(url, self._identity) as client:
+        async with self._network.visit(url, Ed25519PrivateKey.generate()) as client:
             reading = asyncio.create_task(self._read(client), name=f"visit {url}")
             try:
                 yield client

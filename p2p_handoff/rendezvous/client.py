@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, Self, TypeVar
 
 import aiohttp
-from aiohttp import AddrInfoType, WSMsgType
+from aiohttp import AddrInfoType, WSMsgType, hdrs
 from typing_extensions import override
 
 from p2p_handoff.errors import (
@@ -81,7 +81,9 @@ class RelayClient(RelayPort):
         """
         address = parse_relay_url(url)
         connector = aiohttp.TCPConnector(socket_factory=_short_segments)
-        async with aiohttp.ClientSession(connector=connector) as session, AsyncExitStack() as stack:
+        # The library's name and version would tell devices apart on a network where nothing else does.
+        quiet = aiohttp.ClientSession(connector=connector, skip_auto_headers=(hdrs.USER_AGENT,))
+        async with quiet as session, AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(deadline):
                     web_socket = await _dial(session, address)

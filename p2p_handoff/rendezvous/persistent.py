@@ -48,7 +48,7 @@ class EnvelopeArrived:
     """An envelope for this device."""
 
     url: str
-    sender: DeviceId
+    sender: DeviceId | None
     """Who handed it in, as the relay says: what is sealed inside decides."""
     envelope: bytes
 

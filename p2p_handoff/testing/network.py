@@ -15,15 +15,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
 from p2p_handoff.agent.network import Listening, Lookout, Network
 from p2p_handoff.discovery.announcement import Announcement, Sighting
 from p2p_handoff.discovery.mdns import RECORD_TTL
 from p2p_handoff.errors import TimedOutError, UnreachableError
-from p2p_handoff.ids import DeviceId
+from p2p_handoff.ids import DeviceId, device_id
 from p2p_handoff.limits import RELAY_CONNECT_DEADLINE
-from p2p_handoff.security.identity import Identity
 from p2p_handoff.testing.engine import Exchange, SimulatedEngine
 from p2p_handoff.testing.link import Conditions, Lane, Link
 from p2p_handoff.testing.loop import Process, SimulatedLoop, State
@@ -121,13 +121,13 @@ class SimulatedHost(Network):
         self.relay = None
 
     @override
-    def visit(self, url: str, identity: Identity) -> AbstractAsyncContextManager[RelayPort]:
-        return self._visit(urlsplit(url), identity)
+    def visit(self, url: str, key: Ed25519PrivateKey) -> AbstractAsyncContextManager[RelayPort]:
+        return self._visit(urlsplit(url), device_id(key.public_key().public_bytes_raw()))
 
     @asynccontextmanager
-    async def _visit(self, url: object, identity: Identity) -> AsyncIterator[RelayPort]:
+    async def _visit(self, url: object, visitor: DeviceId) -> AsyncIterator[RelayPort]:
         host, where = str(getattr(url, "hostname", "")), getattr(url, "port", 0)
-        port = SimulatedPort(identity.device, self, self.network.link(self.name, host))
+        port = SimulatedPort(visitor, self, self.network.link(self.name, host))
         try:
             await port.dial(host, where)
             yield port

@@ -21,10 +21,10 @@ async def test_the_own_device_and_a_network_client_exchange_envelopes() -> None:
         relay.local_port(ALICE.device) as alice,
         RelayClient.connect(url, BOB.key, BOB.sign) as bob,
     ):
-        await bob.send(ALICE.device, b"offer")
+        await bob.send(None, b"offer")
         assert await anext(alice.envelopes()) == (BOB.device, b"offer")
         await alice.send(BOB.device, b"answer")
-        assert await anext(bob.envelopes()) == (ALICE.device, b"answer")
+        assert await anext(bob.envelopes()) == (None, b"answer")
         assert await alice.presence([BOB.device]) == {BOB.device}
 
 
@@ -55,7 +55,22 @@ async def test_the_embedded_relay_carries_nothing_between_strangers() -> None:
         assert refused.value.reason == "forbidden"
         with pytest.raises(RejectedError):
             await bob.open_room()
-        assert await bob.presence([carol.device, ALICE.device]) == {ALICE.device}
+        assert await bob.presence([carol.device, ALICE.device]) == set()
+
+
+async def test_whoever_names_an_id_does_not_learn_whether_it_is_the_one_that_is_here() -> None:
+    relay = Relay(EmbeddedPolicy(ALICE.device))
+    async with (
+        running_relay(relay) as url,
+        relay.local_port(ALICE.device),
+        RelayClient.connect(url, BOB.key, BOB.sign) as bob,
+    ):
+        reasons = []
+        for device in (ALICE.device, CAROL.device):
+            with pytest.raises(RejectedError) as refused:
+                await bob.send(device, b"x")
+            reasons.append((refused.value.reason, refused.value.what))
+        assert reasons[0] == reasons[1]
 
 
 async def test_a_local_port_holds_to_the_bounds_of_the_wire() -> None:

@@ -12,7 +12,8 @@ from aiohttp import ClientSession, WSServerHandshakeError, web
 from signaling import messages as m
 from signaling.messages import Farewell, RequestId
 from signaling.policy import EmbeddedPolicy, SharedPolicy
-from signaling.relay import Capacity, Relay
+from signaling.relay import EMBEDDED_NAME, Capacity, Relay
+from signaling.wire import decode_from_relay
 from tests.signaling.parties import ALICE, BOB, dialled, logged_in, running, running_relay
 
 
@@ -78,16 +79,17 @@ async def test_health_and_counters_are_plain_text_and_name_nobody(session: Clien
     assert ALICE.device not in page
 
 
-async def test_an_attached_relay_leaves_the_application_its_other_pages(session: ClientSession) -> None:
-    async def page(_request: web.Request) -> web.Response:
-        return web.Response(text="mine")
-
-    app = web.Application()
-    app.router.add_get("/page", page)
-    Relay(EmbeddedPolicy(ALICE.device)).attach(app)
-    async with running(app) as address, logged_in(f"ws://{address}/v1", BOB):
-        assert await (await session.get(f"http://{address}/page")).text() == "mine"
-        assert (await session.get(f"http://{address}/metrics")).status == 404
+async def test_a_relay_inside_an_agent_serves_nothing_else_and_tells_nothing_of_itself(session: ClientSession) -> None:
+    relay = Relay(EmbeddedPolicy(ALICE.device), name=EMBEDDED_NAME)
+    async with running(relay.bare_application()) as address, logged_in(f"ws://{address}/v1", BOB):
+        for path in ("/", "/metrics", "/healthz"):
+            answer = await session.get(f"http://{address}{path}")
+            assert answer.status == 404
+            assert not {"Server", "Date"} & answer.headers.keys()
+        async with session.ws_connect(f"ws://{address}/v1") as socket:
+            challenge = decode_from_relay(await socket.receive_bytes())
+            assert isinstance(challenge, m.Challenge)
+            assert challenge.relay == "embedded"
 
 
 async def test_clients_are_told_when_the_relay_shuts_down() -> None:

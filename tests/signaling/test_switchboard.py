@@ -170,9 +170,11 @@ def test_an_embedded_relay_refuses_foreign_envelopes_and_rooms() -> None:
     switchboard = board(EmbeddedPolicy(ALICE))
     assert switchboard.handle(TWO, m.Send(ID, CAROL, b"x"), 0.0) == [(TWO, m.Refused(ID, Refusal.FORBIDDEN))]
     assert switchboard.handle(TWO, m.OpenRoom(ID), 0.0) == [(TWO, m.Refused(ID, Refusal.FORBIDDEN))]
-    assert switchboard.handle(TWO, m.Presence(ID, (ALICE, CAROL)), 0.0) == [(TWO, m.Present(ID, (ALICE,)))]
-    assert switchboard.handle(TWO, m.Send(ID, ALICE, b"x"), 0.0)[0] == (ONE, m.Deliver(BOB, b"x"))
-    assert switchboard.handle(ONE, m.Send(ID, BOB, b"x"), 0.0)[0] == (TWO, m.Deliver(ALICE, b"x"))
+    assert switchboard.handle(TWO, m.Presence(ID, (ALICE, CAROL)), 0.0) == [(TWO, m.Present(ID, ()))]
+    assert switchboard.handle(TWO, m.Send(ID, ALICE, b"x"), 0.0) == [(TWO, m.Refused(ID, Refusal.FORBIDDEN))]
+    assert switchboard.handle(TWO, m.Send(ID, None, b"x"), 0.0)[0] == (ONE, m.Deliver(BOB, b"x"))
+    assert switchboard.handle(ONE, m.Send(ID, BOB, b"x"), 0.0)[0] == (TWO, m.Deliver(None, b"x"))
+    assert switchboard.handle(ONE, m.Send(ID, None, b"x"), 0.0) == [(ONE, m.Refused(ID, Refusal.FORBIDDEN))]
     meet(switchboard)
 
 
@@ -180,7 +182,7 @@ devices = st.sampled_from([ALICE, BOB, CAROL, DeviceId("z" * 32)])
 rooms = st.sampled_from([RoomId(letter * 26) for letter in "abc"])
 plates = st.integers(1, 3).map(m.Nameplate)
 requests = st.one_of(
-    st.builds(m.Send, st.just(ID), devices, st.just(b"x")),
+    st.builds(m.Send, st.just(ID), st.none() | devices, st.just(b"x")),
     st.builds(m.Presence, st.just(ID), st.tuples(devices)),
     st.builds(m.OpenRoom, st.just(ID), st.none() | rooms, st.none() | plates),
     st.builds(m.FindRoom, st.just(ID), plates),

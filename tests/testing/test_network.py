@@ -10,6 +10,7 @@ import pytest
 
 from p2p_handoff.discovery.mdns import RECORD_TTL
 from p2p_handoff.errors import TimedOutError, UnreachableError
+from p2p_handoff.ids import DeviceId
 from p2p_handoff.limits import RELAY_CONNECT_DEADLINE
 from p2p_handoff.security.link_terms import LinkKind, LinkResult
 from p2p_handoff.testing.device import Device
@@ -94,6 +95,17 @@ async def test_a_visit_to_nobody_is_refused_and_one_across_a_partition_takes_its
     with pytest.raises(TimedOutError):
         await laptop.do(visit(desktop.agent.port))
     assert simulation.loop.time() - began == pytest.approx(RELAY_CONNECT_DEADLINE)
+
+
+async def test_a_visitor_shows_another_face_at_every_visit(two_devices: Pair) -> None:
+    laptop, desktop = two_devices
+
+    async def visit() -> DeviceId:
+        async with laptop.agent._parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1") as port:
+            return port.device
+
+    faces = {await laptop.do(visit()), await laptop.do(visit()), laptop.agent.device}
+    assert len(faces) == 3
 
 
 async def test_a_suspended_device_takes_connections_and_does_not_answer(two_devices: Pair) -> None:
