@@ -29,12 +29,16 @@ CI_SECONDS: Final = 70.0
 """After so long the short form begins no further run."""
 CI_LEAST: Final = len(plan.CI_OTHERS) + len(plan.CI_PROGRAMMES) + 4
 """Runs that the short form makes however slow the machine is."""
-_TELL_EVERY: Final = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a form, or single cases."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        plan.part_of([], options.part or "1/1")
+    except ValueError as error:
+        parser.error(str(error))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     base = Path(tempfile.mkdtemp(prefix="hc-", dir=fast_place()))
@@ -65,16 +69,23 @@ def _run(arena: Arena, options: argparse.Namespace) -> int:
         measured = arena.measure(plan.places(options.form))
         _tell_points(measured)
         todo = plan.cases(options.form, measured, options.seed)
+    if options.part:
+        todo = plan.part_of(todo, options.part)
+    if options.minutes:
+        todo = plan.mixed(todo)
     _say(f"{len(todo)} cases at most; prepared in {time.monotonic() - started:.0f} s")
     if small_disk.missing():
         _say(f"without the small file system: {small_disk.missing()}")
     short = options.form == "ci" and not options.only
     results: list[Result] = []
-    limit = CI_SECONDS - (time.monotonic() - started) if short else float("inf")
+    whole = CI_SECONDS if short else options.minutes * 60 or float("inf")
+    progress = summary.Progress(len(todo), started, whole)
     try:
-        for result in arena.run(todo, seconds=limit, least=CI_LEAST):
+        for result in arena.run(todo, seconds=whole - (time.monotonic() - started), least=CI_LEAST if short else 0):
             results.append(result)
-            _tell(result, len(results), verbose=bool(options.only))
+            _tell(result, verbose=bool(options.only))
+            if line := progress.line(results, time.monotonic()):
+                _say(line)
     finally:
         _tell_end(results, time.monotonic() - started)
     return 1 if any(result.violations for result in results) else 0
@@ -103,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(form="default")
     parser.add_argument("--times", type=int, default=1, help="how often --only runs each")
     parser.add_argument("--seed", type=int, default=1, help="which points a share takes")
+    parser.add_argument("--minutes", type=float, default=0, help="begin no run after so long; the cases are mixed then")
+    parser.add_argument("--part", metavar="I/N", help="the Ith of N parts of the cases")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     return parser
 
@@ -114,21 +127,19 @@ def _tell_points(measured: plan.Measured) -> None:
         _say(f"{way.value} {stage.value} {side.value}: {durable} changes of the disk, {sent} datagrams")
 
 
-def _tell(result: Result, count: int, *, verbose: bool) -> None:
+def _tell(result: Result, *, verbose: bool) -> None:
     if result.violations:
         for line in summary.failure(result):
             _say(line)
     elif verbose:
         _say(f"{result.case}: {result.happened_at or 'over before'}: {result.outcome}, {result.seconds:.1f} s")
-    if count % _TELL_EVERY == 0:
-        _say(f"{count} runs")
 
 
 def _tell_end(results: Sequence[Result], seconds: float) -> None:
     for line in summary.table(results):
         _say(line)
     _say(f"disturbed handoffs ended with: {summary.outcomes(results)}")
-    _say(f"{len(results)} runs in {seconds:.0f} s")
+    _say(summary.line(results, seconds))
 
 
 def _say(text: str) -> None:

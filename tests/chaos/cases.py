@@ -39,6 +39,12 @@ class Way(Enum):
     UNDO = "undo"
     FORCE = "force"
     MEET = "meet"
+    GIVE_UP = "give-up"
+    TOO_LATE = "too-late"
+    DECLINE = "decline"
+    CHANGE = "change"
+    LARGE = "large"
+    LEAVE = "leave"
 
 
 class Side(Enum):
@@ -56,6 +62,13 @@ class Kind:
     acts: frozenset[Act]
     """Which calls are the points at which it happens."""
     words: str
+    message: str = ""
+    """Of a cut before or after a protocol message: which."""
+
+    @property
+    def family(self) -> str:
+        """What it is listed under."""
+        return self.name.removesuffix(f"-{self.message}") if self.message else self.name
 
 
 KINDS: Final = {
@@ -76,6 +89,26 @@ KINDS: Final = {
 }
 
 
+BEFORE: Final = "before"
+AFTER: Final = "after"
+
+
+def kind_named(name: str) -> Kind:
+    """A kind by its name; ``before-grant`` and ``after-grant`` are kinds for every message.
+
+    Raises:
+        ValueError: There is none.
+    """
+    when, _, message = name.partition("-")
+    if message and when in (BEFORE, AFTER):
+        return Kind(
+            name, SENDS | {Act.NAME}, f"no datagram either way from {when} this message on, then healed", message
+        )
+    if name not in KINDS:
+        raise ValueError(f"there is no kind {name!r}; there are {', '.join(KINDS)}")
+    return KINDS[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One run."""
@@ -85,7 +118,7 @@ class Case:
     stage: Stage
     side: Side
     point: int
-    """The fault happens at the call of this number; 1 is the first after the handoff began."""
+    """The fault happens at the call, or the message, of this number; 1 is the first after the handoff began."""
     engine: str = "auto"
 
     @override
@@ -102,6 +135,4 @@ class Case:
         """
         name, _, engine = text.partition("@")
         kind, way, stage, side, point = name.split("/")
-        if kind not in KINDS:
-            raise ValueError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
-        return cls(KINDS[kind], Way(way), Stage(stage), Side(side), int(point), engine or "auto")
+        return cls(kind_named(kind), Way(way), Stage(stage), Side(side), int(point), engine or "auto")

@@ -27,7 +27,7 @@ class Handoff:
         self.outcome = ""
         self.improper: list[str] = []
         """What the command said that no command may say."""
-        self._device, self._command, self._args, self._on_event = device, command, args, on_event
+        self._client, self._command, self._args, self._on_event = device.client(), command, args, on_event
         self._thread = threading.Thread(target=self._call, daemon=True)
         self._thread.start()
 
@@ -39,10 +39,14 @@ class Handoff:
         """Wait for its end, or so long."""
         self._thread.join(seconds)
 
+    def give_up(self) -> None:
+        """The person presses Ctrl-C."""
+        self._client.give_up()
+
     def _call(self) -> None:
         try:
-            result = self._device.call(
-                self._command, self._args, on_event=self._on_event, patience=2 * RECOVERY_PATIENCE
+            result = self._client.call(
+                self._command, self._args, on_event=self._on_event, timeout=2 * RECOVERY_PATIENCE
             )
             self.outcome = str(result.get("outcome", "done"))
         except UnreachableError:

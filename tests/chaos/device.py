@@ -20,6 +20,8 @@ HANDOFF: Final = Path(sys.executable).parent / "handoff"
 START_PATIENCE: Final = 60.0
 """Seconds for an agent to answer: a bound for a machine that does much else."""
 _POLL: Final = 0.02
+TELLING: Final = Path(__file__).parent / "telling"
+"""On the path of an agent that tells."""
 
 Fields = Mapping[str, Any]
 
@@ -47,13 +49,23 @@ class Device:
         self.warden: Warden | None = None
         self.environment: dict[str, str] = {}
         """Added to that of its agent."""
+        self.tells = False
+        """Whether its agent tells of every message (tests/chaos/messages.py)."""
         self._given_up = False
 
     def make(self) -> None:
         """Make its directories."""
         self.files.mkdir(parents=True)
         self.home.mkdir(mode=0o700)
-        settings = {"name": self.name, "receive_dir": str(self.files)}
+        self.configure({})
+
+    def configure(self, more: Mapping[str, Any]) -> None:
+        """Write its settings, to be read at its next start.
+
+        Args:
+            more: Beside those that every device has here.
+        """
+        settings = {"name": self.name, "receive_dir": str(self.files), **more}
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
         (self.home / "config.toml").write_text(text)
 
@@ -69,7 +81,8 @@ class Device:
         argv = [str(HANDOFF), "agent", "run", "--json", "--home", str(self.home), "--engine", engine, *self._network]
         if self._given_up:
             raise DeviceError("the run was given up")
-        self.warden = Warden([*argv, "--log-level", "info"], self.log, prepare, self.environment)
+        environment = {"PYTHONPATH": str(TELLING), **self.environment} if self.tells else self.environment
+        self.warden = Warden([*argv, "--log-level", "info"], self.log, prepare, environment)
         return self.warden
 
     def answers(self) -> None:
@@ -132,7 +145,11 @@ class Device:
         Raises:
             HandoffError: What the command raised.
         """
-        return Client(socket_path(self.home)).call(command, args, on_event=on_event, timeout=patience)
+        return self.client().call(command, args, on_event=on_event, timeout=patience)
+
+    def client(self) -> Client:
+        """Somebody who asks its agent for one thing."""
+        return Client(socket_path(self.home))
 
     def session(self, title: str) -> Fields | None:
         """What it says about a session; None when it has none of that title."""

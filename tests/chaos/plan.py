@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos import small_disk
-from tests.chaos.cases import KINDS, Case, Kind, Side, Stage, Way
-from tests.chaos.programmes import PROGRAMMES
+from tests.chaos.cases import AFTER, BEFORE, KINDS, Case, Kind, Side, Stage, Way, kind_named
+from tests.chaos.messages import PLACES
+from tests.chaos.programmes import FOR_MESSAGES, PROGRAMMES
 from tests.chaos.warden import Call
 
 Measured = Mapping[tuple[Way, Stage, Side], Sequence[Call]]
@@ -82,7 +83,9 @@ CI_PROGRAMMES: Final = (
     (Way.MEET, Stage.FORKED, Side.SOURCE),
     (Way.MEET, Stage.PARTED, Side.TARGET),
 )
-"""One kill of each programme that is no handoff, after those."""
+"""One kill of each programme that is no handoff."""
+CI_MESSAGES: Final = ((BEFORE, "accepted"), (AFTER, "grant"))
+"""Cuts at messages in the short form."""
 CI_KILLS: Final = 240
 _GOLDEN: Final = 0.618033988749895
 
@@ -90,7 +93,8 @@ _GOLDEN: Final = 0.618033988749895
 def places(form: str) -> list[tuple[Way, Stage]]:
     """Where the points of a form are counted."""
     if form in FORMS:
-        return [(way, stage) for way, programme in PROGRAMMES.items() for stage in programme.stages]
+        counted = [way for way in PROGRAMMES if way not in FOR_MESSAGES]
+        return [(way, stage) for way in counted for stage in PROGRAMMES[way].stages]
     others = [(way, stage) for way, stage, _ in CI_PROGRAMMES] if form == "ci" else []
     return [*((Way.PUSH, stage) for stage in PROGRAMMES[Way.PUSH].stages), *others]
 
@@ -99,7 +103,37 @@ def cases(form: str, measured: Measured, seed: int) -> list[Case]:
     """The cases of a form, in the order in which they are run."""
     if form == "ci":
         return list(_short(measured, seed))
-    return [case for share in FORMS[form] for case in _shared(share, measured, seed)]
+    return [*(case for share in FORMS[form] for case in _shared(share, measured, seed)), *_messages()]
+
+
+def mixed(cases: Sequence[Case]) -> list[Case]:
+    """All of them, so that the first ones are evenly spread over all, however few there is time for."""
+    order = sorted(range(len(cases)), key=lambda index: index * _GOLDEN % 1)
+    return [cases[index] for index in order]
+
+
+def part_of(cases: Sequence[Case], part: str) -> list[Case]:
+    """One part of several that together are all.
+
+    Args:
+        cases: All.
+        part: Such as ``2/5``.
+
+    Raises:
+        ValueError: There is no such part.
+    """
+    number, _, count = part.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"{part!r} is no part, such as 2/5")
+    return list(cases[int(number) - 1 :: int(count)])
+
+
+def _messages() -> Iterator[Case]:
+    """The link is cut before and after every message, wherever it is sent."""
+    for message, where in PLACES.items():
+        for place in where:
+            for when in (BEFORE, AFTER):
+                yield Case(kind_named(f"{when}-{message}"), place.way, place.stage, place.side, 1)
 
 
 def points(kind: Kind, calls: Sequence[Call]) -> list[int]:
@@ -128,6 +162,9 @@ def _short(measured: Measured, seed: int) -> Iterator[Case]:
             continue
         stage, side = both[(index + seed) % len(both)]
         yield _at(KINDS[name], Way.PUSH, (stage, side), measured, (index + seed) * _GOLDEN % 1)
+    for name, message in CI_MESSAGES:
+        place = PLACES[message][-1]
+        yield Case(kind_named(f"{name}-{message}"), place.way, place.stage, place.side, 1)
     for index, (way, stage, side) in enumerate(CI_PROGRAMMES):
         yield _at(KINDS["kill"], way, (stage, side), measured, (index + seed) * _GOLDEN % 1)
     for index in range(CI_KILLS):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final, Protocol
 
 from tests.chaos.cases import Side, Stage, Way
@@ -23,8 +24,11 @@ OnEvent = Callable[[str, Fields], None]
 class Running(Protocol):
     """Something that was begun and comes to its end."""
 
-    outcome: str
     improper: list[str]
+
+    @property
+    def outcome(self) -> str:
+        """What it said in the end; empty while it has not."""
 
     def is_alive(self) -> bool:
         """Whether it still runs."""
@@ -69,6 +73,14 @@ class Meeting:
                 return
 
 
+class Deed(Enum):
+    """What a person does in the middle of a handoff."""
+
+    GIVE_UP = "give up, and see that a cancel goes out"
+    GIVE_UP_LATE = "give up, and see that a query goes out"
+    WRITE = "write into the files that are being copied"
+
+
 @dataclass(frozen=True, slots=True)
 class Programme:
     """One way."""
@@ -86,6 +98,14 @@ class Programme:
     """Whether the other device is off until the fault is over."""
     hands_over: bool = False
     """Whether it is a handoff."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the target until the fault is over."""
+    adds: int = 0
+    """Bytes of a file that the person writes before."""
+    meanwhile: tuple[tuple[Side, str, Deed], ...] = ()
+    """When an agent of this side tells of this message for the first time, this is done."""
+    leaves: bool = False
+    """Whether the source's agent is ended in the orderly way behind it."""
 
     def begin(self, source: Device, target: Device, on_event: OnEvent) -> Handoff:
         """Ask for it."""
@@ -96,6 +116,12 @@ class Programme:
 
 _OTHER: Final = object()
 _FORCE: Final = {"session": TITLE, "force": True, "confirmed": True}
+
+
+def _push(words: str, **more: Any) -> Programme:
+    args = {"peer": _OTHER, "session": TITLE}
+    return Programme((Stage.UPDATE,), words, command="to", args=args, hands_over=True, **more)
+
 
 PROGRAMMES: Final[Mapping[Way, Programme]] = {
     Way.PUSH: Programme(
@@ -132,4 +158,16 @@ PROGRAMMES: Final[Mapping[Way, Programme]] = {
         (Stage.UNDECIDED, Stage.DECIDED, Stage.FORKED, Stage.PARTED),
         "both devices start, and what was left open is resolved; a fork and its original come together",
     ),
+    Way.GIVE_UP: _push("it is given up while it copies", meanwhile=((Side.TARGET, "message:sent:want", Deed.GIVE_UP),)),
+    Way.TOO_LATE: _push(
+        "it is given up behind the grant", meanwhile=((Side.TARGET, "message:came:grant", Deed.GIVE_UP_LATE),)
+    ),
+    Way.DECLINE: _push("the target takes nothing", settings={"handoff": False}),
+    Way.CHANGE: _push(
+        "files change while they are copied", meanwhile=((Side.SOURCE, "message:came:want", Deed.WRITE),)
+    ),
+    Way.LARGE: _push("a file is larger than the credit", adds=3 << 20),
+    Way.LEAVE: _push("both rest a moment, and the source's agent is ended", leaves=True),
 }
+FOR_MESSAGES: Final = (Way.GIVE_UP, Way.TOO_LATE, Way.DECLINE, Way.CHANGE, Way.LARGE, Way.LEAVE)
+"""Ways that exist for a message each (tests/chaos/messages.py); no calls are counted in them."""

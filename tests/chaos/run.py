@@ -4,26 +4,27 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
-import signal
+import random
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from p2p_handoff.errors import HandoffError, StorageError
-from tests.chaos.cases import DISK, Case, Side, Way
+from tests.chaos.cases import AFTER, BEFORE, DISK, Case, Side, Way
 from tests.chaos.checker import check, remember
 from tests.chaos.command import RECOVERY_PATIENCE, Handoff
+from tests.chaos.deeds import Leaving, Scene
 from tests.chaos.device import Device, DeviceError, Fields
 from tests.chaos.faults import Fault
 from tests.chaos.pair import Pair
 from tests.chaos.programmes import PROGRAMMES, Meeting, Running
 from tests.chaos.small_disk import SmallDisk
+from tests.chaos.still import standing_still
 from tests.chaos.warden import Call, Kill, Pass, Verdict, Warden
 from tests.chaos.work import TITLE
 
@@ -31,7 +32,7 @@ OUTAGE: Final = 4.0
 """Seconds that a cut or a full disk lasts: longer than a silent device is waited for."""
 _AFTERMATH: Final = 0.3
 """Seconds in which a device still writes after the command has its answer."""
-_LASTING: Final = ("cut", "full", "tmpfs")
+_LASTING: Final = ("cut", "full", "tmpfs", BEFORE, AFTER)
 _FILLED_AT: Final = {1: "progress", 2: "frozen"}
 """Point of a ``tmpfs`` case → the event at which the disk fills; 0 is before the handoff."""
 _POLL: Final = 0.05
@@ -79,6 +80,8 @@ class Run:
         self._memory: dict[str, Any] = {}
         self._fault: Fault | None = None
         self._disk: SmallDisk | None = None
+        for device in pair.devices:
+            device.tells = bool(case.kind.message)
         self._logs = {device.name: device.log.stat().st_size if device.log.exists() else 0 for device in pair.devices}
 
     def carry_out(self) -> Result:
@@ -103,7 +106,7 @@ class Run:
             running = self._begin()
             self._suffer(running)
             self._judge("after the fault")
-            self._bring_back()
+            self._bring_back(running)
             self._wait_until_settled(running)
             self._result.violations += running.improper
             self._result.outcome = running.outcome or "waits"
@@ -134,6 +137,11 @@ class Run:
         self._result.begun += self._programme.hands_over
         if not self._programme.command:
             return self._meet(self._fault)
+        asked: Future[Handoff] = Future()
+        scene = Scene(self._fault, self._pair.work, self._source, asked.result)
+        deeds = self._programme.meanwhile
+        self._fault.meanwhile = {(side, words): partial(scene.do, deed) for side, words, deed in deeds}
+        self._prepare()
         self._start()
         self._memory = remember(self._homes)
         for side, device in self._sides.items():
@@ -141,10 +149,18 @@ class Run:
                 self._fault.arm(side, device.warden)
         if self._disk is not None and self._case.point == 0:
             self._fill("before")
-        running = self._programme.begin(self._source, self._target, self._on_event)
+        handoff = self._programme.begin(self._source, self._target, self._on_event)
+        asked.set_result(handoff)
         if self._disk is None:  # On a full disk the person could not have written it.
             self._pair.work.write_late(self._source.files, "late")
-        return running
+        return Leaving(handoff, self._source, self._fault) if self._programme.leaves else handoff
+
+    def _prepare(self) -> None:
+        if self._programme.settings:
+            self._target.configure(self._programme.settings)
+        if self._programme.adds:
+            data = random.Random(3).randbytes(self._programme.adds)
+            self._pair.work.write(self._source.files, "large.bin", data)
 
     def _start(self) -> None:
         devices = [self._source] if self._programme.alone else [self._source, self._target]
@@ -180,7 +196,7 @@ class Run:
             time.sleep(_POLL / 5)
         if not fault.struck.wait(_AFTERMATH) and self._disk is None:
             self._disarm()
-        if self._case.kind.name in _LASTING:
+        if self._case.kind.family in _LASTING:
             running.join(OUTAGE)
         if self._case.kind.name == "stop" and fault.struck.is_set():
             fault.wardens[self._case.side].continued.wait(OUTAGE * 2)
@@ -195,8 +211,14 @@ class Run:
                 device.warden.wait()
         self._result.calls = {side: warden.calls for side, warden in fault.wardens.items()}
 
-    def _bring_back(self) -> None:
+    def _bring_back(self, running: Running) -> None:
         """Start what died or was off; in an ``again`` case let it die once more on its way up."""
+        if self._programme.leaves:
+            running.join()
+            self._source.stop()
+        if self._programme.settings:
+            self._target.stop()
+            self._target.configure({})
         for device in self._pair.devices:
             if self._is_gone(device):
                 self._die(device)
@@ -328,26 +350,12 @@ class Run:
         self._judge("after the next handoff", recovered=True)
 
     def _judge(self, when: str, *, recovered: bool = False) -> None:
-        with self._standing_still():
+        running = [device.warden.process for device in self._pair.devices if device.warden is not None]
+        with standing_still(running):
             homes, work = self._homes, self._pair.work.as_json()
             found = check(homes, work=work, earlier=self._memory, recovered=recovered)
             self._memory = remember(homes)
         self._result.violations += [f"{when}: {violation}" for violation in found]
-
-    @contextlib.contextmanager
-    def _standing_still(self) -> Iterator[None]:
-        """Both devices are stopped meanwhile, so that what is read of one fits what is read of the other."""
-        running = [device.warden.process for device in self._pair.devices if device.warden is not None]
-        alive = [process for process in running if process.poll() is None]
-        for process in alive:
-            process.send_signal(signal.SIGSTOP)
-        for process in alive:
-            _wait_until_stopped(process.pid)
-        try:
-            yield
-        finally:
-            for process in alive:
-                process.send_signal(signal.SIGCONT)
 
     def _tracebacks(self) -> list[str]:
         """No agent ever shows a person a traceback: it would be an error that nobody foresaw."""
@@ -366,15 +374,3 @@ class Run:
 def _is_primary(device: Device) -> bool:
     session = device.session(TITLE)
     return session is not None and session["role"] == "primary"
-
-
-def _wait_until_stopped(pid: int) -> None:
-    """Until the kernel shows the process as stopped, or it has ended."""
-    for _ in itertools.count():
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return
-        if state in "TtZX":
-            return
-        os.sched_yield()

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from tests.chaos.run import Result
 
+_TELL_EVERY: Final = 60.0
+"""Seconds between two lines of progress."""
 _COLUMNS = ("fault", "runs", "happened", "kills", "handoffs", "completed", "violations", "seconds")
 
 
@@ -16,7 +19,7 @@ def table(results: Sequence[Result]) -> Iterator[str]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         case = result.case
-        name = f"{case.kind.name} ({case.way.value}{', ' + case.engine if case.engine != 'auto' else ''})"
+        name = f"{case.kind.family} ({case.way.value}{', ' + case.engine if case.engine != 'auto' else ''})"
         groups.setdefault(name, []).append(result)
     rows = [(name, *_sums(group)) for name, group in groups.items()]
     rows.append(("all", *_sums(results)))
@@ -25,6 +28,40 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         first, *others = (str(cell) for cell in row)
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         yield "  ".join((first.ljust(widths[0]), *cells))
+
+
+def line(results: Sequence[Result], seconds: float) -> str:
+    """All of it in one line, to be quoted."""
+    kills = sum(result.kills for result in results)
+    begun, done = sum(result.begun for result in results), sum(result.done for result in results)
+    violations = sum(len(result.violations) for result in results)
+    handoffs = f"{begun:,} handoffs ({done:,} completed)"
+    return f"{len(results):,} runs: {kills:,} kills, {handoffs}, {violations:,} violations, {seconds:,.0f} s"
+
+
+class Progress:
+    """Says every so often how far it is.
+
+    Args:
+        cases: How many there are.
+        started: When it began, on a clock in seconds that never falls.
+        limit: Seconds after which no further run begins.
+    """
+
+    def __init__(self, cases: int, started: float, limit: float) -> None:
+        self._cases, self._started, self._limit = cases, started, limit
+        self._next = started + _TELL_EVERY
+
+    def line(self, results: Sequence[Result], now: float) -> str | None:
+        """What to say now, if anything."""
+        if now < self._next:
+            return None
+        self._next = now + _TELL_EVERY
+        passed = now - self._started
+        left = min(passed / len(results) * (self._cases - len(results)), self._limit - passed)
+        return (
+            f"{len(results)} of {self._cases} cases; {line(results, passed)}; about {max(0.0, left) / 60:.0f} min left"
+        )
 
 
 def outcomes(results: Sequence[Result]) -> str:

@@ -43,8 +43,10 @@ def test_every_form_has_every_fault(form: str) -> None:
 def test_the_short_form_begins_with_every_other_fault_once_and_spreads_its_kills() -> None:
     cases = plan.cases("ci", MEASURED, seed=1)
     assert [case.kind.name for case in cases[: len(OTHERS)]] == OTHERS
-    after = len(OTHERS) + len(plan.CI_PROGRAMMES)
-    assert {case.way for case in cases[len(OTHERS) : after]} == {Way.UNDO, Way.FORCE, Way.MEET}
+    cuts = len(OTHERS) + len(plan.CI_MESSAGES)
+    after = cuts + len(plan.CI_PROGRAMMES)
+    assert {case.kind.family for case in cases[len(OTHERS) : cuts]} == {"before", "after"}
+    assert {case.way for case in cases[cuts:after]} == {Way.UNDO, Way.FORCE, Way.MEET}
     kills = cases[after:]
     assert {case.kind.name for case in kills} == {"kill"}
     assert {(case.stage, case.side) for case in kills[:4]} == set(itertools.product((Stage.FIRST, Stage.UPDATE), Side))
@@ -73,3 +75,23 @@ def test_a_case_is_known_by_its_name(form: str) -> None:
 def test_a_name_that_is_no_case_is_refused() -> None:
     with pytest.raises(ValueError, match="kind"):
         Case.parse("flood/push/first/source/1")
+
+
+def test_parts_are_all_cases_once_and_a_mixture_is_too() -> None:
+    cases = plan.cases("default", MEASURED, seed=1)
+    parts = [case for number in (1, 2, 3) for case in plan.part_of(cases, f"{number}/3")]
+    assert sorted(map(str, parts)) == sorted(map(str, cases)) == sorted(map(str, plan.mixed(cases)))
+
+
+def test_the_beginning_of_a_mixture_has_a_share_of_everything() -> None:
+    cases = plan.cases("default", MEASURED, seed=1)
+    some = plan.mixed(cases)[: len(cases) // 5]
+    for way in (Way.PUSH, Way.UNDO, Way.FORCE, Way.MEET):
+        all_of_it = sum(case.way is way for case in cases)
+        assert 0.1 < sum(case.way is way for case in some) / all_of_it < 0.3
+
+
+@pytest.mark.parametrize("part", ["", "0/3", "4/3", "1", "a/b", "-1/3"])
+def test_a_part_that_is_none_is_refused(part: str) -> None:
+    with pytest.raises(ValueError, match="part"):
+        plan.part_of([], part)
