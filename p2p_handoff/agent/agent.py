@@ -386,6 +386,10 @@ class Agent:
     def _own_devices_in_reach(self) -> list[LinkedDevice]:
         return [link for link in self.store.links.all() if link.kind is LinkKind.OWN]
 
+    def seek_now(self) -> None:
+        """Try to reach the devices that sessions in doubt wait for at once, however rarely they are tried by now."""
+        self._parts.seeker.hurry()
+
     def check_fork(self, session: str) -> SessionRecord:
         """The session that ``fork`` would go on from, before a person is asked.
 

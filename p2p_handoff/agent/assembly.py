@@ -107,6 +107,7 @@ class Assembly:
         self.peer_book = PeerBook(
             self.store, self.surroundings.sightings, lambda device: self.dialer.wire(device) is not None
         )
+        self.seeker = Seeker(self._connect_sought, self.surroundings.sighted, given.outside.entropy)
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
         self.undoing = Undoing(services, self.handoffs.is_busy)
@@ -200,7 +201,7 @@ class Assembly:
             entropy=given.outside.entropy,
             connect=self.dialer.connect,
             peer_name=self.peer_book.name,
-            seek=Seeker(self._connect_urgently, self.surroundings.sighted, given.outside.entropy).reach,
+            seek=self.seeker.reach,
             is_old=self.old_copies.is_old,
             sighted=self.surroundings.sighted,
             clock=given.outside.clock,
@@ -208,8 +209,9 @@ class Assembly:
             unplaced=self.unplaced,
         )
 
-    async def _connect_urgently(self, device: DeviceId, patience: float) -> Wire:
-        self.relays.hurry()
+    async def _connect_sought(self, device: DeviceId, patience: float | None) -> Wire:
+        if patience is not None:
+            self.relays.hurry()
         return await self.dialer.connect(device, patience)
 
     def _desk(self) -> LinkDesk:

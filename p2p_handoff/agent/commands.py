@@ -278,6 +278,7 @@ class Commands:
         """What is in doubt, and a fresh attempt to resolve it; or, with force, to go on without an answer."""
         if request.args.get("force"):
             return await self._force(request, self._agent.check_fork(self._named_in(request).id))
+        self._agent.seek_now()
         around = self._agent.around
         named = _optional_text(request.args, "session")
         records = [self._named_in(request)] if named else self._agent.sessions()

@@ -23,6 +23,7 @@ from p2p_handoff.agent.fetching import Fetcher, PartGoal
 from p2p_handoff.agent.report import Report, outcome_error, stopped
 from p2p_handoff.agent.requests import Answer, Refusal, part_as_json
 from p2p_handoff.agent.retry import delays
+from p2p_handoff.agent.seeking import always
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.space import check_margin, check_space
 from p2p_handoff.agent.wire import Wire
@@ -255,7 +256,7 @@ class Incoming:
         said_in_time = self._said_at is not None and self._loop.time() - self._said_at > _SURELY_ARRIVED
         if self.machine.mode is msg.Mode.MOVE and self.machine.state in _AWAITED and not said_in_time:
             self._looking = self._loop.create_task(
-                self._services.seek(self.machine.source), name=f"seek source {self.txn[:6]}"
+                self._services.seek(self.machine.source, always), name=f"seek source {self.txn[:6]}"
             )
 
     def _stop_looking(self) -> None:

@@ -366,7 +366,7 @@ class Outgoing:
             if self._is_frozen():
                 await self._in_doubt(src.InDoubt())
                 while self._wire is None:  # It may break again while it is looked at.
-                    await self._adopt(await self._services.seek(self.plan.target))
+                    await self._adopt(await self._services.seek(self.plan.target, self._is_awaited))
             if self._wire is not None or await self._is_reached():
                 self._cancel_doubt()
                 self._events.put_nowait(src.Connected())
@@ -379,6 +379,12 @@ class Outgoing:
 
     def _is_frozen(self) -> bool:
         return self.machine.state is SourceState.FROZEN
+
+    def _is_awaited(self) -> bool:
+        """Whether somebody waits for the answer: where the work goes on in a fork there is no hurry."""
+        with contextlib.suppress(StorageError):
+            return self._services.store.forks.open_of(self.plan.session) is None
+        return True
 
     async def _is_reached(self) -> bool:
         try:

@@ -27,7 +27,8 @@ class Services:
         connect: Returns an open wire to a linked device, an existing one where there is one.
         peer_name: Display name of a device.
         keeper: Keeps what handoffs, undos and merges replace.
-        seek: Returns an open wire to a device that a frozen session waits for, however long that takes.
+        seek: Returns an open wire to a device that a frozen session waits for, however long that takes; before each
+            attempt it asks whether that is urgent.
         is_old: Whether a peer's home is an old copy: it takes part in no handoff (docs/specs/ownership.md §7).
         sighted: Waits until a device comes into sight, or that many seconds.
         clock: Unix seconds.
@@ -42,7 +43,7 @@ class Services:
     entropy: Entropy
     connect: Callable[[DeviceId], Awaitable[Wire]]
     peer_name: Callable[[DeviceId], str]
-    seek: Callable[[DeviceId], Coroutine[Any, Any, Wire]]
+    seek: Callable[[DeviceId, Callable[[], bool]], Coroutine[Any, Any, Wire]]
     is_old: Callable[[DeviceId], bool]
     sighted: Callable[[DeviceId, float], Awaitable[None]]
     clock: Callable[[], float]

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from p2p_handoff.agent.retry import delays
-from p2p_handoff.agent.seeking import URGENT_DELAY, URGENT_PATIENCE, Seeker
+from p2p_handoff.agent.seeking import CALM_DELAY, URGENT_DELAY, URGENT_PATIENCE, Seeker, always
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import TrustError, UnreachableError
 from p2p_handoff.ids import DeviceId
@@ -32,12 +32,13 @@ class Network:
         self.attempts = 0
         self.away = True
         self.waits: list[float] = []
+        self.patience: list[float | None] = []
         self.heard = asyncio.Event()
         self.waiting = asyncio.Event()
         self.wire = cast("Wire", object())
 
-    async def connect(self, _device: DeviceId, patience: float) -> Wire:
-        assert patience == URGENT_PATIENCE
+    async def connect(self, _device: DeviceId, patience: float | None) -> Wire:
+        self.patience.append(patience)
         self.attempts += 1
         if self.away:
             raise self.error
@@ -80,6 +81,7 @@ async def test_a_device_is_sought_until_it_is_found(network: Network) -> None:
     assert await seeking is network.wire
     assert network.attempts == 6
     assert max(network.waits) <= URGENT_DELAY
+    assert set(network.patience) == {URGENT_PATIENCE}
 
 
 async def test_several_sessions_that_wait_for_a_device_share_its_schedule(network: Network) -> None:
@@ -107,3 +109,67 @@ async def test_a_search_ends_with_the_last_who_waits(network: Network) -> None:
     assert not seeker._searches
     network.away = False
     assert await seeker.reach(OTHER) is network.wire
+
+
+def calmly() -> bool:
+    return False
+
+
+async def attempts(network: Network, number: int) -> None:
+    """So many more attempts fail, each after something was heard."""
+    for _ in range(number):
+        await network.hear()
+    await network.waiting.wait()
+
+
+async def test_where_nobody_waits_any_more_the_pauses_grow_to_their_bound_and_stay_there(network: Network) -> None:
+    seeker = Seeker(network.connect, network.sighted, os.urandom)
+    seeking = asyncio.create_task(seeker.reach(PEER, calmly))
+    await attempts(network, 20)
+    assert set(network.patience) == {None}
+    assert all(CALM_DELAY / 2 <= wait <= CALM_DELAY for wait in network.waits[10:])
+    seeking.cancel()
+    await asyncio.gather(seeking, return_exceptions=True)
+
+
+async def test_a_person_who_asks_ends_a_long_pause_and_begins_the_pauses_anew(network: Network) -> None:
+    seeker = Seeker(network.connect, network.sighted, os.urandom)
+    seeking = asyncio.create_task(seeker.reach(PEER, calmly))
+    await attempts(network, 20)
+    before = network.attempts
+    network.waiting.clear()
+    seeker.hurry()
+    await network.waiting.wait()
+    assert network.attempts == before + 1
+    assert network.waits[-1] <= 1.0
+    network.away = False
+    seeker.hurry()
+    assert await seeking is network.wire
+
+
+async def test_whoever_waits_urgently_makes_the_schedule_urgent_at_once(network: Network) -> None:
+    seeker = Seeker(network.connect, network.sighted, os.urandom)
+    calm = asyncio.create_task(seeker.reach(PEER, calmly))
+    await attempts(network, 20)
+    network.waiting.clear()
+    urgent = asyncio.create_task(seeker.reach(PEER, always))
+    await network.waiting.wait()
+    assert network.patience[-1] == URGENT_PATIENCE
+    assert network.waits[-1] <= URGENT_DELAY
+    urgent.cancel()
+    await asyncio.gather(urgent, return_exceptions=True)
+    await attempts(network, 1)
+    assert network.patience[-1:] == [None]
+    network.away = False
+    seeker.hurry()
+    assert await calm is network.wire
+
+
+async def test_a_search_becomes_calm_while_it_lasts(network: Network) -> None:
+    urgency = iter([True] * 3)
+    seeker = Seeker(network.connect, network.sighted, os.urandom)
+    seeking = asyncio.create_task(seeker.reach(PEER, lambda: next(urgency, False)))
+    await attempts(network, 15)
+    assert network.waits[-1] >= CALM_DELAY / 2
+    seeking.cancel()
+    await asyncio.gather(seeking, return_exceptions=True)

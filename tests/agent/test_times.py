@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.outgoing import FIRST_CONNECT_FOR, RECONNECT_FOR
 from p2p_handoff.agent.retry import MAX_DELAY
+from p2p_handoff.agent.seeking import CALM_DELAY
+from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import EngineError, UnreachableError
-from p2p_handoff.limits import ICE_DEADLINE, OFFER_LIFETIME, PEER_DEAD_AFTER
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.limits import ICE_DEADLINE, OFFER_LIFETIME, PEER_DEAD_AFTER, RELAY_CONNECT_DEADLINE
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.ownership import Role
@@ -227,3 +233,36 @@ async def test_an_offer_and_a_doubt_are_told_after_the_time_to_reconnect(
     report = await handing
     assert getattr(report, "outcome", "") == "in-doubt"
     assert asyncio.get_running_loop().time() - began <= 10 + PEER_DEAD_AFTER + RECONNECT_FOR + MAX_DELAY
+
+
+@pytest.mark.parametrize("comes", ["in sight", "unseen"])
+async def test_the_target_of_a_forked_session_is_dialled_rarely_and_at_once_when_there_is_a_reason(
+    simulation: Simulation, two_devices: Pair, monkeypatch: pytest.MonkeyPatch, comes: str
+) -> None:
+    laptop, desktop = two_devices
+    port = desktop.agent.port
+    session, handing = await frozen(simulation, laptop, desktop)
+    await handing
+    await laptop.do(laptop.agent.fork(session))
+    loop, dialled = asyncio.get_running_loop(), list[float]()
+    connect = Dialer.connect
+
+    async def counted(self: Dialer, device: DeviceId, patience: float | None = None) -> Wire:
+        dialled.append(loop.time())
+        return await connect(self, device, patience)
+
+    monkeypatch.setattr(Dialer, "connect", counted)
+    await asyncio.sleep(4 * 3600)
+    first = next(index for index in range(len(dialled)) if dialled[index + 1] - dialled[index] > CALM_DELAY / 2)
+    pauses = [after - before for before, after in itertools.pairwise(dialled[first:])]
+    assert all(CALM_DELAY / 2 <= pause <= CALM_DELAY + RELAY_CONNECT_DEADLINE for pause in pauses)
+    assert first <= 10  # 1 s doubles to 300 s in nine steps.
+    simulation.part(laptop, desktop)
+    await desktop.start(port=port)
+    await asyncio.sleep(30)
+    assert role(laptop, session) is Role.FROZEN
+    simulation.heal(laptop, desktop, announced=comes == "in sight")
+    if comes == "unseen":
+        laptop.call(Agent.seek_now)
+    met = loop.time()
+    assert await until(lambda: role(laptop, session) is Role.PRIMARY) - met <= MEETING
