@@ -63,7 +63,7 @@ def doubt_as_json(around: Around, record: SessionRecord) -> dict[str, Any]:
 
 
 def lost_as_json(around: Around, records: Iterable[SessionRecord]) -> list[dict[str, Any]]:
-    """The sessions that this device owns and has forgotten."""
+    """The sessions that this device owns and has forgotten, and that do not go on in a fork."""
     return [
         {
             "session": record.id,
@@ -77,7 +77,7 @@ def lost_as_json(around: Around, records: Iterable[SessionRecord]) -> list[dict[
             ),
         }
         for record in records
-        if is_lost(record.ownership, me=around.me)
+        if is_lost(record.ownership, me=around.me) and around.store.forks.open_of(record.id) is None
     ]
 
 

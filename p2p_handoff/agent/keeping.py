@@ -134,8 +134,23 @@ class Keeper:
         self._store.generations.forget(session, forgotten)
         self._clear(session, [item for item in kept if item.number not in forgotten])
 
+    def forget_fork(self, fork: SessionId, original: SessionId) -> None:
+        """Forget what was kept of a fork that is over: no command brings it back any more.
+
+        Only the newest state of a part that is in place nowhere on this device stays: it may be the only copy.
+        """
+        kept = self._store.generations.of(fork)
+        if not kept:
+            return
+        here = frozenset(binding.part for binding in self._catalog.bindings(original) if is_there(binding))
+        forgotten = to_forget(kept, 0, here, frozenset())
+        self._store.generations.forget(fork, forgotten)
+        self._clear(fork, [item for item in kept if item.number not in forgotten])
+
     def tidy(self) -> None:
-        """Remove the shelves of sessions that are not here any more."""
+        """Remove the shelves of sessions that are not here any more, and what was kept of forks that are over."""
+        for fork in self._store.forks.ended():
+            self.forget_fork(fork.fork, fork.original)
         if not self._shelves.root.is_dir():
             return
         known = {record.id for record in self._store.sessions.all()}

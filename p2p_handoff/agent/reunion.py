@@ -137,6 +137,7 @@ class Reunion:
         if offered or verdict is rules.Reunion.HERE:
             await in_thread(self._end, fork, original)
             self._tell(fork, copy)
+            await in_thread(self._services.keeper.forget_fork, fork.fork, fork.original)
 
     async def _is_taken_in(self, fork: Fork, original: SessionRecord) -> bool:
         """Have the original's primary merge the fork; True once all that is here now is durable there."""

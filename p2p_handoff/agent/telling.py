@@ -13,6 +13,7 @@ from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.journal import ForkState
+from p2p_handoff.session.ownership import is_lost
 from p2p_handoff.store.forks import Fork
 from p2p_handoff.store.generations import Cause, Generation
 from p2p_handoff.store.records import SessionRecord
@@ -61,14 +62,29 @@ def _fork_text(store: Store, record: SessionRecord, mine: Fork | None, into: For
     if mine is None:
         return ""
     original = title_of(store, mine.original)
+    if stands_alone(store, mine):
+        return (
+            f"{record.title!r} is a fork of {original!r}, which is lost on this device: it stands by itself,"
+            " and comes together with it only if that turns up on another device"
+        )
     if mine.state is ForkState.OPEN:
         return f"{record.title!r} is a fork of {original!r}, and comes together with it when its other device is met"
     return f"{record.title!r} is over: it came together with {original!r}"
 
 
+def stands_alone(store: Store, fork: Fork) -> bool:
+    """Whether a fork awaits nothing: its original is lost here, so that nobody has it as far as this device knows."""
+    original, copy = store.sessions.get(fork.original), store.sessions.get(fork.fork)
+    if fork.state is not ForkState.OPEN or original is None or copy is None:
+        return False
+    maker = chains.verify_chain(chains.decode_chain(copy.chain)[:1]).primary
+    return is_lost(original.ownership, me=maker)
+
+
 def open_forks(store: Store) -> list[dict[str, Any]]:
-    """The forks that have not come together with their originals, in words."""
-    records = [record for fork in store.forks.open() if (record := store.sessions.get(fork.fork)) is not None]
+    """The forks that are still to come together with their originals, in words."""
+    awaiting = [fork for fork in store.forks.open() if not stands_alone(store, fork)]
+    records = [record for fork in awaiting if (record := store.sessions.get(fork.fork)) is not None]
     return [{"session": record.id, "title": record.title, **fork_as_json(store, record)} for record in records]
 
 

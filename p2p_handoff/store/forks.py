@@ -106,6 +106,10 @@ class Forks:
         """The forks that have not come together with their originals, newest first: forks of forks before those."""
         return tuple(map(_fork, self._rows.database.rows(f"{_FORKS} WHERE state = 'open' ORDER BY rowid DESC")))
 
+    def ended(self) -> tuple[Fork, ...]:
+        """The forks that came together with their originals, oldest first."""
+        return tuple(map(_fork, self._rows.database.rows(f"{_FORKS} WHERE state <> 'open' ORDER BY rowid")))
+
     def of(self, original: SessionId) -> tuple[Fork, ...]:
         """All forks of a session that were made here, oldest first."""
         rows = self._rows.database.rows(f"{_FORKS} WHERE original = ? ORDER BY rowid", (original,))

@@ -13,8 +13,10 @@ from typing import cast
 import pytest
 
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.doubts import lost_as_json
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.old_copies import OldCopies
+from p2p_handoff.agent.telling import fork_as_json, open_forks
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import TrustError, UsageError
 from p2p_handoff.ids import DeviceId
@@ -183,6 +185,17 @@ async def test_a_lost_session_goes_on_in_a_fork_of_what_is_here(
     await until(lambda: not desktop.store.counter.rolled_back)
     assert (await desktop.to("laptop", fork.id)).outcome == "done"
     assert desktop.store.forks.open_of(lost.id) is not None, "nobody can merge it: it stays what there is"
+
+
+async def test_a_lost_session_that_goes_on_in_a_fork_and_that_fork_are_settled(
+    two_agents: Pair, folder: Path, devices: Devices, backups: Backups
+) -> None:
+    desktop = await with_an_epoch_lost(two_agents, folder, devices, backups)
+    assert lost_as_json(desktop.around, desktop.sessions())
+    fork = await desktop.fork("project")
+    assert lost_as_json(desktop.around, desktop.sessions()) == []
+    assert open_forks(desktop.store) == []
+    assert "stands by itself" in fork_as_json(desktop.store, fork)["text"]
 
 
 async def test_peers_hand_nothing_to_an_old_copy_and_take_nothing_from_it(

@@ -12,6 +12,7 @@ import pytest
 from p2p_handoff.adapters.folder_commit import SealedFolder
 from p2p_handoff.agent import reunion
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.keeping import Keeper
 from p2p_handoff.agent.telling import fork_history
 from p2p_handoff.errors import RejectedError, StorageError
 from p2p_handoff.protocol import messages as msg
@@ -124,6 +125,38 @@ async def test_the_originals_primary_takes_the_fork_in(devices: Devices) -> None
     assert here["text"] == "has taken in 'work (fork)' on this device"
     (there,) = fork_history(apart.desktop.store, original.id, apart.desktop.peer_book.name)
     assert there["text"] == "has taken in a fork from laptop"
+
+
+async def test_what_was_kept_of_a_fork_goes_with_its_end(devices: Devices) -> None:
+    apart = await grow_apart(devices)
+    await devices.stop("desktop")
+    laptop = await devices.start("laptop")
+    fork = session_of(laptop, "work (fork)").id
+    keeper = laptop._parts.undoing._services.keeper
+    laptop.store.generations.add(await asyncio.to_thread(keeper.keep, fork, Cause.UNDO, "an undo"))
+    shelf = laptop.home.generations / fork
+    assert any(path.is_file() for path in shelf.rglob("*"))
+    await devices.start("desktop")
+    await until(lambda: fork_state(laptop) is ForkState.MERGED, 30)
+    await until(lambda: laptop.store.generations.of(fork) == ())
+    await until(lambda: not any(path.is_file() for path in shelf.rglob("*")))
+    assert apart.folder.is_dir()
+
+
+async def test_what_was_kept_of_a_fork_that_ended_goes_at_the_next_start(
+    devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await grow_apart(devices)
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Keeper, "forget_fork", lambda *_: None)
+        laptop = await devices.start("laptop")
+        fork = session_of(laptop, "work (fork)").id
+        keeper = laptop._parts.undoing._services.keeper
+        laptop.store.generations.add(await asyncio.to_thread(keeper.keep, fork, Cause.UNDO, "an undo"))
+        await until(lambda: fork_state(laptop) is ForkState.MERGED, 30)
+        await devices.stop("laptop")
+    laptop = await devices.start("laptop")
+    await until(lambda: laptop.store.generations.of(fork) == ())
 
 
 async def test_after_the_reunion_the_session_goes_on_as_one(devices: Devices) -> None:
