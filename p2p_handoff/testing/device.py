@@ -68,6 +68,8 @@ class Device:
         self.occurrences: list[Occurrence] = []
         """All events of its agents so far."""
         self.process: Process | None = None
+        self.settings: dict[str, Any] = {}
+        """Fields of ``Settings`` that differ from the simulation's at every start."""
         self._source = random.Random(f"{simulation.seed} {name}")
         self._agent: Agent | None = None
         self._watches: SimulatedWatches | None = None
@@ -98,7 +100,7 @@ class Device:
         """Start the agent from what is in its home.
 
         Args:
-            settings: Fields of ``Settings`` that differ from the simulation's.
+            settings: Fields of ``Settings`` that differ from the device's, this time.
 
         Raises:
             CrashedError: It died on the way.
@@ -246,7 +248,7 @@ class Device:
         host = network.plug_in(self.name, process)
         home = HomeOnDisk(self.disk, process)
         self._watches = SimulatedWatches(self.simulation.loop, process)
-        chosen = Settings(**{"name": self.name, "receive_dir": self.received, **settings})
+        chosen = Settings(**{"name": self.name, "receive_dir": self.received, **self.settings, **settings})
         outside = Outside(
             network=host,
             clock=self.now,

@@ -2,12 +2,13 @@
 """Checks the promises of one session over all simulated devices that have it. Layer: testing, public.
 
 It reads the stores and the files, and knows which edits were made where; it shares no rule with the code that it
-watches. The promises are I1 to I7 of docs/reliability.md §1. Specification: docs/testing.md §6.
+watches. The promises are I1 to I7 of docs/reliability.md §1, and what is left of them where states were brought back or
+homes restored. Specification: docs/testing.md §6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Final
 
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.ownership import Role, Verdict
+from p2p_handoff.session.ownership import Role, Verdict, is_lost
 from p2p_handoff.session.signed import read
 from p2p_handoff.session.statement_codec import decode_statement
 from p2p_handoff.session.statements import Accepted
@@ -57,6 +58,9 @@ class Witness:
         self._session = session
         self._owners: dict[int, DeviceId] = {}
         self._epochs: dict[str, int] = {}
+        self._restored: set[str] = set()
+        self._brought_back = 0
+        """How many edits there were when an earlier state was last brought back."""
         self.edits: list[Edit] = []
 
     def wrote(self, device: Device, part: str, marker: bytes, *, acknowledged: bool) -> None:
@@ -69,6 +73,20 @@ class Witness:
             acknowledged: ``device.acknowledges(session)`` from just before.
         """
         self.edits.append(Edit(marker, device, PartId(part), acknowledged))
+
+    def undone(self) -> None:
+        """An earlier state was brought back, or may have been: what was there before may be in a kept state instead."""
+        self._brought_back = len(self.edits)
+
+    def restored(self, device: Device) -> None:
+        """An older copy of a device's home was put in its place: what it alone knew is forgotten.
+
+        From here on it may take itself for the primary of an earlier epoch until it has heard of a later one, and
+        what was written on it may be gone.
+        """
+        self._restored.add(device.name)
+        self._epochs.pop(device.name, None)
+        self._owners.clear()  # What nobody but its own store showed may be decided anew.
 
     def txns(self) -> set[TxnId]:
         """All handoffs of the session that any agent told of."""
@@ -87,7 +105,7 @@ class Witness:
         Raises:
             BrokenPromiseError: One does not hold.
         """
-        primaries: list[str] = []
+        primaries: list[tuple[int, Device]] = []
         for device in self._devices:
             with opened(device) as store:
                 record = store.sessions.get(self._session)
@@ -95,10 +113,15 @@ class Witness:
                     continue
                 self._check_record(device, record)
                 if record.ownership.role is Role.PRIMARY:
-                    primaries.append(device.name)
-        if len(primaries) > 1:
-            raise BrokenPromiseError(f"I1: {' and '.join(primaries)} are primary of one session")
+                    primaries.append((record.ownership.epoch, device))
+        self._check_primaries(primaries)
         self._check_decisions()
+
+    def _check_primaries(self, primaries: Sequence[tuple[int, Device]]) -> None:
+        latest = max((epoch for epoch, _ in primaries), default=0)
+        active = [device.name for epoch, device in primaries if epoch == latest or device.name not in self._restored]
+        if len(active) > 1:
+            raise BrokenPromiseError(f"I1: {' and '.join(active)} are primary of one session")
 
     def _check_record(self, device: Device, record: SessionRecord) -> None:
         own = record.ownership
@@ -131,8 +154,11 @@ class Witness:
     # --- what holds once faults have stopped --------------------------------------------------------
 
     def is_settled(self) -> bool:
-        """Whether exactly one device is primary, nobody is in doubt, and all that is accepted is in place."""
-        primaries = 0
+        """Whether exactly one device is primary, nobody is in doubt, and all that is accepted is in place.
+
+        Nobody is primary where a restored home has lost the session.
+        """
+        primaries = lost = 0
         for device in self._devices:
             with opened(device) as store:
                 if store.incoming.pending_commits():
@@ -141,7 +167,20 @@ class Witness:
                 if record is not None and record.ownership.role is Role.FROZEN:
                     return False
                 primaries += record is not None and record.ownership.role is Role.PRIMARY
-        return primaries == 1
+                lost += record is not None and self._has_lost(device, record)
+        return primaries == 1 or (primaries == 0 and lost == 1)
+
+    def _has_lost(self, device: Device, record: SessionRecord) -> bool:
+        return device.name in self._restored and is_lost(record.ownership, me=device.id)
+
+    def is_lost(self) -> bool:
+        """Whether a restored home has lost the session, of a settled one: nobody can act on it any more."""
+        for device in self._devices:
+            with opened(device) as store:
+                record = store.sessions.get(self._session)
+                if record is not None and self._has_lost(device, record):
+                    return True
+        return False
 
     def primary(self) -> Device:
         """The one primary of a settled session."""
@@ -161,23 +200,28 @@ class Witness:
         self.check_now()
         if not self.is_settled():
             raise BrokenPromiseError("I7: a doubt stays, or nobody is primary, or something is not in place")
-        primary = self.primary()
-        holders = self._holders(primary)
         trees = {device.id: visible(device) for device in self._devices}
+        if not self.is_lost():
+            self._check_holders(trees)
         everywhere = b"".join(trees.values())
+        if self._brought_back:
+            everywhere += b"".join(kept(device) for device in self._devices)
         for edit in self.edits:
+            if edit.marker not in everywhere and edit.device.name not in self._restored:
+                raise BrokenPromiseError(f"I4: {edit.marker!r}, written on {edit.device.name}, is nowhere")
+
+    def _check_holders(self, trees: Mapping[DeviceId, bytes]) -> None:
+        primary = self.primary()
+        with opened(primary) as store:
+            bindings = store.sessions.bindings(self._session)
+            holders = {binding.part: binding.held_by or primary.id for binding in bindings}
+        for edit in self.edits[self._brought_back :]:
             holder = holders.get(edit.part, primary.id)
-            if edit.acknowledged and edit.marker not in trees[holder]:
+            counts = edit.acknowledged and edit.device.name not in self._restored
+            if counts and edit.marker not in trees[holder]:
                 raise BrokenPromiseError(
                     f"I3: {edit.marker!r}, acknowledged on {edit.device.name}, is not at its holder"
                 )
-            if edit.marker not in everywhere:
-                raise BrokenPromiseError(f"I4: {edit.marker!r}, written on {edit.device.name}, is nowhere")
-
-    def _holders(self, primary: Device) -> dict[PartId, DeviceId]:
-        with opened(primary) as store:
-            bindings = store.sessions.bindings(self._session)
-            return {binding.part: binding.held_by or primary.id for binding in bindings}
 
 
 @contextmanager
@@ -193,6 +237,12 @@ def opened(device: Device) -> Iterator[Store]:
 def visible(device: Device) -> bytes:
     """The bytes of all files that a person sees on a device."""
     return b"\n".join(path.read_bytes() for path in _files(device.things) + _files(device.received))
+
+
+def kept(device: Device) -> bytes:
+    """The bytes of all earlier states that a device keeps, as far as they lie there as they were."""
+    root = device.home.generations
+    return b"\n".join(path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file())
 
 
 def _files(root: Path) -> list[Path]:

@@ -17,7 +17,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.simulate.run import Result, run
+from tests.simulate.run import run
+from tests.simulate.story import Result
 
 CI_SECONDS: Final = 45.0
 """Wall-clock seconds after which ``--ci`` begins no further runs."""
@@ -32,6 +33,7 @@ class Total:
 
     runs: int = 0
     handoffs: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     longest: float = 0.0
@@ -41,6 +43,7 @@ class Total:
         """Count one run."""
         self.runs += 1
         self.handoffs += result.handoffs
+        self.kinds[result.kind] += 1
         self.outcomes += result.outcomes
         self.faults += result.faults
         self.longest = max(self.longest, result.resolved_after)
@@ -112,6 +115,7 @@ def _replay(seed: int) -> int:
 def _report(total: Total, seconds: float, first: int) -> None:
     rate = total.handoffs / seconds if seconds else 0.0
     print(f"{total.runs} runs (seeds {first} to {first + total.runs - 1}), {total.handoffs} handoffs")
+    print(f"  stories:   {_counts(total.kinds)}")
     print(f"  asked for: {_counts(total.outcomes)}")
     print(f"  faults:    {_counts(total.faults)}")
     print(f"  longest way back from the last fault: {total.longest:.1f} simulated seconds")

@@ -131,3 +131,86 @@ async def test_an_epoch_that_falls_is_noticed(two_devices: Sequence[Device]) -> 
     world.change(world.laptop, "UPDATE sessions SET epoch = 1")
     with pytest.raises(BrokenPromiseError, match="I2"):
         witness.check_now()
+
+
+async def test_what_was_there_before_an_undo_may_be_in_a_kept_state_and_must_be_somewhere(
+    two_devices: Sequence[Device],
+) -> None:
+    world = World(two_devices)
+    witness = await world.prepare()
+    assert (await world.desktop.to(world.laptop, world.session)).outcome == "done"
+    world.laptop.write(world.chat, b'{"said":"<mark>"}\n{"said":"<later>"}\n')
+    witness.wrote(world.laptop, "p1", b"<later>", acknowledged=world.laptop.acknowledges(world.session))
+    assert (await world.laptop.to(world.desktop, world.session)).outcome == "done"
+    await world.desktop.do(world.desktop.agent.undo(world.session))
+    assert b"<later>" not in world.arrived.read_bytes()
+    with pytest.raises(BrokenPromiseError, match="I3"):
+        witness.check_settled()
+    witness.undone()
+    world.chat.write_bytes(b"{}\n")
+    witness.check_settled()
+    witness.wrote(world.desktop, "p1", b"<behind it>", acknowledged=True)
+    with pytest.raises(BrokenPromiseError, match="I3"):
+        witness.check_settled()
+    world.desktop.write(world.arrived, b'{"said":"<behind it>"}\n', append=True)
+    witness.check_settled()
+    for path in world.desktop.home.generations.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(BrokenPromiseError, match="I4"):
+        witness.check_settled()
+
+
+async def restored(world: World) -> Witness:
+    """The laptop, with its home as it was when it was primary, and out of reach."""
+    laptop = world.laptop
+    witness = await world.prepare()
+    assert (await world.desktop.to(laptop, world.session)).outcome == "done"
+    await laptop.stop()
+    backup = laptop.back_up()
+    await laptop.start()
+    assert (await laptop.to(world.desktop, world.session)).outcome == "done"
+    laptop.crash()
+    laptop.restore(backup)
+    return witness
+
+
+async def test_a_restored_home_may_be_primary_of_an_earlier_epoch_until_it_is_settled(
+    two_devices: Sequence[Device],
+) -> None:
+    world = World(two_devices)
+    witness = await restored(world)
+    with pytest.raises(BrokenPromiseError, match="I1"):
+        witness.check_now()
+    witness.restored(world.laptop)
+    witness.check_now()
+    with pytest.raises(BrokenPromiseError, match="I7"):
+        witness.check_settled()
+    await world.laptop.start()
+    await asyncio.sleep(5)
+    await world.laptop.do(world.laptop.agent._dialer.connect(world.desktop.id))
+    await asyncio.sleep(5)
+    witness.check_settled()
+
+
+async def test_another_device_does_not_become_primary_beside_a_restored_one(two_devices: Sequence[Device]) -> None:
+    world = World(two_devices)
+    witness = await restored(world)
+    witness.restored(world.desktop)
+    with pytest.raises(BrokenPromiseError, match="I1"):
+        witness.check_now()
+
+
+async def test_a_session_that_a_restored_home_has_lost_is_settled_and_nobodys(two_devices: Sequence[Device]) -> None:
+    world = World(two_devices)
+    witness = await world.prepare()
+    assert not witness.is_lost()
+    _nobody(world)
+    with pytest.raises(BrokenPromiseError, match="I7"):
+        witness.check_settled()
+    witness.restored(world.desktop)
+    assert witness.is_lost()
+    witness.check_settled()
+    _nowhere(world)
+    with pytest.raises(BrokenPromiseError, match="I4"):
+        witness.check_settled()
