@@ -15,12 +15,10 @@ from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.source import Source, SourceState
 from p2p_handoff.protocol.target import TargetState
-from p2p_handoff.session import chain as chains
-from p2p_handoff.session import journal
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.session.signed import encode_signed, sign
 from p2p_handoff.session.statements import Grant
-from tests.explore import cast, source_shell, target_shell
+from tests.explore import cast, forks, source_shell, target_shell
 from tests.explore.device import Ask, Device, Doing, In, Out
 from tests.explore.happening import Input, Kind
 from tests.explore.node import may_push, push
@@ -41,12 +39,21 @@ def choices(device: Device, scope: Scope, next_txn: int) -> Iterator[Input]:
         yield from _of_source(out, scope)
     for item in device.ins:
         yield from _of_target(item, scope)
-    for txn in device.durable.pending:
-        if txn not in doing.ins:
-            yield Input("puts in place what a crash left", target_shell.put_in_place, (txn,))
+    yield from _of_home(doing, device, scope)
     for session in cast.SESSIONS:
         yield from _of_session(doing, session, scope)
     yield from _wishes(doing, scope, next_txn)
+
+
+def _of_home(doing: Doing, device: Device, scope: Scope) -> Iterator[Input]:
+    for txn in device.durable.pending:
+        if txn not in doing.ins:
+            yield Input("puts in place what a crash left", target_shell.put_in_place, (txn,))
+    for change in device.durable.changes:
+        if change.decided and change.id != forks.UNDO and change.id not in doing.ins:
+            yield Input("puts in place what a crash left of a merge", target_shell.put_in_place, (change.id,))
+    if cast.NAMES[device.me] in scope.restores and not device.past.copied:
+        yield Input("has its home copied", _copy_home, (), Kind.FAULT)
 
 
 def _of_source(out: Out, scope: Scope) -> Iterator[Input]:
@@ -103,7 +110,9 @@ def _of_target(item: In, scope: Scope) -> Iterator[Input]:
     if scope.cancels and machine.state not in _OVER and machine.state is not TargetState.ACCEPTED:
         yield Input("cancels as target", target_shell.take_event, (txn, tgt.TargetCancelAsked("")), Kind.WISH)
     if machine.state in _OVER and not item.queue:
-        yield Input("forgets the handoff", _forget, (txn,))
+        # After a minute. A source that is connected has said all that belongs to its offer by then.
+        away = None if item.merging is None else cast.numbers()[machine.source]
+        yield Input("forgets the handoff", _forget, (txn,), down=away)
 
 
 def _reviewing(item: In, scope: Scope) -> Iterator[Input]:
@@ -123,16 +132,20 @@ def _of_session(doing: Doing, session: SessionId, scope: Scope) -> Iterator[Inpu
     if held is None:
         return
     paused = any(out.paused for out in doing.outs.values() if out.machine.session == session)
-    if held.ownership.role is Role.PRIMARY and not doing.durable.pending and not paused:
+    at_work = held.ownership.role is Role.PRIMARY and not forks.is_changing(doing, session) and not paused
+    ended = session == cast.FORK and doing.durable.forks and doing.open_fork(cast.ORIGINAL) is None
+    if at_work and not ended:
         for part, (version, holder) in enumerate(doing.copies(session)):
-            if holder is None and version < scope.edits:
+            if holder is None and forks.edits(version) < scope.edits:
                 yield Input(f"edits {cast.PARTS[part]}", _edit, (session, part), Kind.WISH)
     frozen = held.ownership.frozen
     if scope.forks and doing.me == 0 and frozen is not None and doing.held(cast.FORK) is None:
-        yield Input("forks", _fork, (session,), Kind.WISH)
+        yield Input("forks", forks.fork, (session, scope.reunites), Kind.WISH)
+    yield from forks.undoing(doing, session, scope)
 
 
 def _wishes(doing: Doing, scope: Scope, next_txn: int) -> Iterator[Input]:
+    yield from forks.coming_together(doing, scope, next_txn)
     if next_txn <= scope.txns:
         yield from _moves(doing, scope, next_txn)
     for ask in doing.asks.values():
@@ -146,11 +159,13 @@ def _wishes(doing: Doing, scope: Scope, next_txn: int) -> Iterator[Input]:
 
 def _moves(doing: Doing, scope: Scope, next_txn: int) -> Iterator[Input]:
     held = doing.held(cast.ORIGINAL)
-    for peer in _towards(scope.pushes, doing.me) if may_push(doing, cast.ORIGINAL) else ():
+    for peer in _towards(scope.pushes, doing.me):
+        if not may_push(doing, cast.ORIGINAL, cast.device_id(peer)):
+            continue
         label = f"begins to push to {cast.NAMES[peer]} (txn {next_txn})"
         args = (cast.txn(next_txn), cast.ORIGINAL, cast.device_id(peer))
         yield Input(label, push, args, Kind.WISH, up=peer, begins=True)
-    if doing.asks or (held is not None and held.ownership.role is not Role.SECONDARY):
+    if doing.asks or doing.rolled_back or (held is not None and held.ownership.role is not Role.SECONDARY):
         return
     for peer in _towards(scope.takes, doing.me):
         label = f"asks to take from {cast.NAMES[peer]} (txn {next_txn})"
@@ -185,18 +200,8 @@ def _edit(doing: Doing, session: SessionId, part: int) -> None:
     doing.acks.append((session, part, version))
 
 
-def _fork(doing: Doing, session: SessionId) -> None:
-    """Agent.fork: the work goes on here, from what this device holds."""
-    held = doing.held(session)
-    assert held is not None
-    parent = journal.parent_of(held)
-    copies = doing.copies(session)
-    root = digest(cast.manifest(cast.FORK, copies))
-    marked, begun = journal.fork(held, chains.create(doing.identity, cast.FORK, root, parent), me=doing.id)
-    doing.save(marked)
-    doing.save(begun)
-    doing.save_copies(cast.FORK, copies)
-    doing.acks.extend((cast.FORK, part, version) for part, (version, _) in enumerate(copies))
+def _copy_home(doing: Doing) -> None:
+    doing.past = replace(doing.past, copy=doing.durable, copied=True)
 
 
 def _meddle(doing: Doing, txn: Any, target: DeviceId) -> None:

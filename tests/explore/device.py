@@ -12,9 +12,13 @@ from typing import Any, TypeVar
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Admitted
+from p2p_handoff.protocol.news import Hearing
+from p2p_handoff.protocol.reunion import Merging
 from p2p_handoff.protocol.source import Source
 from p2p_handoff.protocol.target import Target
-from p2p_handoff.session.journal import Decision, Held
+from p2p_handoff.session import home
+from p2p_handoff.session.home import Mark
+from p2p_handoff.session.journal import Decision, ForkState, Held
 from p2p_handoff.session.manifest import Manifest
 from p2p_handoff.session.signed import SignedStatement
 from tests.explore import cast
@@ -35,6 +39,25 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """A fork that this device made."""
+
+    state: ForkState
+    left: bytes
+    """The encoded manifest that the original was granted with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An undo or a merge that is not in place yet."""
+
+    id: TxnId
+    session: SessionId
+    decided: bool
+    """Else a restart forgets it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Durable:
     """What survives a crash."""
 
@@ -46,6 +69,17 @@ class Durable:
     """Accepted and not in place yet."""
     nonces: int = 0
     """How many were made: not stored by the product, whose nonces are random."""
+    mark: Mark | None = None
+    """The home's counter, in scopes that count."""
+    seen: tuple[tuple[DeviceId, int], ...] = ()
+    """The highest counter that each peer showed."""
+    forks: tuple[tuple[SessionId, Fork], ...] = ()
+    """By original; in scopes in which they come together."""
+    taken_in: tuple[tuple[SessionId, bytes], ...] = ()
+    """Forks that were merged here, each with its manifest."""
+    kept: tuple[Copies, ...] = ()
+    """Generations of the original."""
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +101,8 @@ class In:
     """An incoming handoff: agent.incoming without its tasks."""
 
     machine: Target
-    admitted: Admitted
+    admitted: Admitted | None
+    """None for a fork."""
     asked: bool
     """By this device's own take: nobody is asked."""
     request: msg.Request | None = None
@@ -80,6 +115,7 @@ class In:
     work: tuple[str, int, bytes] | None = None
     """Fetching a round, sealing a grant, or committing."""
     queue: tuple[Any, ...] = ()
+    merging: Merging | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +128,25 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What is true of a device and what the device itself does not know: for checks only."""
+
+    copy: Durable | None = None
+    """A copy of its home."""
+    copied: bool = False
+    restored: bool = False
+    """From that copy, and what it durably knew of ownership was another state then."""
+    acted: bool = False
+    """Restored, it froze, thawed, accepted or refused before anybody could tell it."""
+    noticed: bool = False
+    """It was told at some time since."""
+    told: bool = False
+    """Since then a peer showed it that it saw more, or a chain that it forgot a statement; and it is not confirmed."""
+    lists: tuple[tuple[DeviceId, tuple[tuple[SessionId, int, DeviceId], ...]], ...] = ()
+    """What each peer listed since the last start: session, epoch and owner."""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One device."""
 
@@ -101,6 +156,12 @@ class Device:
     ins: tuple[In, ...] = ()
     asks: tuple[Ask, ...] = ()
     called_off: tuple[TxnId, ...] = ()
+    hearings: tuple[tuple[DeviceId, Hearing], ...] = ()
+    """Of the peers whose Hello came on the connection that is open."""
+    heard: tuple[DeviceId, ...] = ()
+    old: tuple[DeviceId, ...] = ()
+    """Peers whose homes are old copies."""
+    past: Past = Past()
 
 
 class BeyondScopeError(Exception):
@@ -133,6 +194,10 @@ class Doing:
         self.ins = {item.machine.txn: item for item in device.ins}
         self.asks = {ask.txn: ask for ask in device.asks}
         self.called_off = set(device.called_off)
+        self.hearings = dict(device.hearings)
+        self.heard = set(device.heard)
+        self.old = set(device.old)
+        self.past = device.past
         self.most_nonces = most_nonces
         self.most_rounds = most_rounds
         self.sends: list[tuple[int, msg.Message]] = []
@@ -142,6 +207,8 @@ class Doing:
         self.marks: list[tuple[Durable, int]] = []
         """What is durable and how much was sent, behind every effect: a crash comes there."""
         self.disk_full = False
+        self.keeps = False
+        """What a handoff replaces stays as a generation."""
 
     def device(self) -> Device:
         """The state after the step."""
@@ -152,6 +219,10 @@ class Doing:
             tuple(self.ins[name] for name in sorted(self.ins)),
             tuple(self.asks[name] for name in sorted(self.asks)),
             tuple(sorted(self.called_off)),
+            tuple(sorted(self.hearings.items())),
+            tuple(sorted(self.heard)),
+            tuple(sorted(self.old)),
+            self.past,
         )
 
     def send(self, to: DeviceId, message: msg.Message) -> None:
@@ -160,6 +231,26 @@ class Doing:
     def mark(self, effect: object) -> None:
         self.did.append(type(effect).__name__)
         self.marks.append((self.durable, len(self.sends)))
+
+    # --- the home's counter, where it counts ----------------------------------------------------------
+
+    @property
+    def counter(self) -> int:
+        return cast.COUNTER if self.durable.mark is None else self.durable.mark.counter
+
+    @property
+    def rolled_back(self) -> bool:
+        return self.durable.mark is not None and self.durable.mark.rolled_back
+
+    def guard(self) -> None:
+        """OwnershipRows.guarded_change: an old copy makes no primary and says nothing of the past."""
+        if self.durable.mark is not None:
+            home.check(self.durable.mark)
+
+    def count(self) -> None:
+        """One transaction that counts."""
+        if self.durable.mark is not None:
+            self.durable = replace(self.durable, mark=home.advance(self.durable.mark))
 
     # --- durable writes: load, apply a transition of session.journal, save ----------------------------
 
@@ -189,6 +280,21 @@ class Doing:
 
     def decision(self, txn: TxnId) -> Decision | None:
         return find(self.durable.decisions, txn)
+
+    def open_fork(self, original: SessionId) -> Fork | None:
+        fork = find(self.durable.forks, original)
+        return fork if fork is not None and fork.state is ForkState.OPEN else None
+
+    def change_of(self, session: SessionId) -> Change | None:
+        return next((change for change in self.durable.changes if change.session == session), None)
+
+    def save_change(self, change: Change) -> None:
+        others = tuple(item for item in self.durable.changes if item.session != change.session)
+        self.durable = replace(self.durable, changes=(*others, change))
+
+    def end_change(self, txn: TxnId) -> None:
+        others = tuple(item for item in self.durable.changes if item.id != txn)
+        self.durable = replace(self.durable, changes=others)
 
     def parts_here(self, session: SessionId) -> tuple[PartId, ...]:
         return tuple(

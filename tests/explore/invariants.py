@@ -50,15 +50,24 @@ class Summary:
     granted: tuple[tuple[Handoff, SessionId, int, str], ...]
     """Handoffs that this device granted, with the epoch given away, and ``accepted``, ``refused`` or ``open``."""
     pending: bool
-    """Something accepted is not in place yet."""
+    """Something accepted, undone or merged is not in place yet."""
+    fork: str = ""
+    """How far its fork of the original is, where that is looked at: ``open``, ``rejoined`` or ``merged``."""
+    restored: bool = False
+    """Its home was exchanged for an older copy of it."""
+    acted: bool = False
+    """And acted before anybody could tell it."""
+    behind: bool = False
+    """It takes its home for an old copy."""
 
 
 Acked = Mapping[SessionId, tuple[int, ...]]
 """The last acknowledged version of every part."""
 
 
-def summary(me: DeviceId, durable: Durable) -> Summary:
+def summary(device: Device) -> Summary:
     """The facts of one device."""
+    durable, mark = device.durable, device.durable.mark
     copies = dict(durable.content)
     sessions = []
     for session, held in durable.held:
@@ -82,14 +91,18 @@ def summary(me: DeviceId, durable: Durable) -> Summary:
         )
     said = [(decision.source, decode_statement(decision.statement.body)) for _, decision in durable.decisions]
     return Summary(
-        me=me,
+        me=cast.device_id(device.me),
         sessions=tuple(sessions),
         accepted=tuple(
             ((source, item.txn), item.session, item.epoch) for source, item in said if isinstance(item, Accepted)
         ),
         refused=tuple((source, item.txn) for source, item in said if isinstance(item, Refused)),
         granted=tuple(_grant(granted.signed, granted.answer) for _, granted in durable.grants),
-        pending=bool(durable.pending),
+        pending=bool(durable.pending or durable.changes),
+        fork=next((fork.state.value for _, fork in durable.forks), ""),
+        restored=device.past.restored,
+        acted=device.past.acted,
+        behind=mark is not None and mark.counter < mark.floor,
     )
 
 
@@ -105,8 +118,14 @@ def _of(devices: tuple[Summary, ...], session: SessionId) -> list[tuple[Summary,
 
 
 def one_actor(devices: tuple[Summary, ...], acked: Acked) -> bool:
-    """I1: at most one device may act on a session."""
-    return all(sum(facts.role == "primary" for _, facts in _of(devices, session)) <= 1 for session in acked)
+    """I1: at most one device may act on a session; a restored home may take itself for an earlier epoch's primary."""
+    return all(_one_actor(_of(devices, session)) for session in acked)
+
+
+def _one_actor(devices: list[tuple[Summary, Facts]]) -> bool:
+    primaries = [(facts.epoch, device) for device, facts in devices if facts.role == "primary"]
+    latest = max((epoch for epoch, _ in primaries), default=0)
+    return sum(epoch == latest or not device.restored for epoch, device in primaries) <= 1
 
 
 def one_primary_an_epoch(devices: tuple[Summary, ...], acked: Acked) -> bool:
@@ -129,14 +148,31 @@ def primary_has_everything(devices: tuple[Summary, ...], acked: Acked) -> bool:
 
 def nothing_lost(devices: tuple[Summary, ...], acked: Acked) -> bool:
     """I4: the durable copies of primary and frozen source together hold everything acknowledged."""
-    return all(
+    restored = frozenset(device.me for device in devices if device.restored)
+    return _forks_are_whole(devices, acked) and all(
         any(
             _has(devices, session, facts.copies, versions)
             for _, facts in _of(devices, session)
             if facts.role in ("primary", "frozen")
         )
+        or is_lost(_of(devices, session), restored)
         for session, versions in acked.items()
     )
+
+
+def _forks_are_whole(devices: tuple[Summary, ...], acked: Acked) -> bool:
+    """What a fork held is in its original once the fork is over: the hundreds of the versions there."""
+    over = any(device.fork in ("rejoined", "merged") for device in devices)
+    pairs = zip(acked[cast.ORIGINAL], acked.get(cast.FORK, ()), strict=False)
+    return not over or all(original // 100 >= fork % 10 for original, fork in pairs)
+
+
+def is_lost(devices: list[tuple[Summary, Facts]], restored: frozenset[DeviceId]) -> bool:
+    """The device that the latest chain makes primary was restored from before, and nobody else has the session."""
+    latest = max((facts.chain_epoch for _, facts in devices), default=0)
+    owners = {facts.chain_primary for _, facts in devices if facts.chain_epoch == latest}
+    holders = {device.me for device, facts in devices if facts.role != "secondary"}
+    return bool(owners & restored - holders)
 
 
 def _has(devices: tuple[Summary, ...], session: SessionId, copies: Copies, versions: tuple[int, ...]) -> bool:
@@ -158,11 +194,15 @@ def epochs_agree(devices: tuple[Summary, ...], acked: Acked) -> bool:
     return all(
         facts.epoch == facts.chain_epoch
         and facts.primary == facts.chain_primary
-        and (facts.role == "secondary") == (facts.primary != device.me)
+        and ((facts.role == "secondary") == (facts.primary != device.me) or _lost_here(device, facts))
         and (facts.frozen is None or facts.frozen_epoch == facts.epoch)
         for session in acked
         for device, facts in _of(devices, session)
     )
+
+
+def _lost_here(device: Summary, facts: Facts) -> bool:
+    return device.restored and facts.role == "secondary"
 
 
 def decided_once(devices: tuple[Summary, ...], acked: Acked) -> bool:
@@ -192,7 +232,9 @@ def violated(devices: tuple[Summary, ...], acked: Acked) -> str | None:
 
 def at_rest(devices: tuple[Summary, ...], acked: Acked) -> bool:
     """What I7 wants to be reached: every session has one active primary, and no grant awaits its answer."""
-    return all(_is_owned(_of(devices, session)) for session in acked) and not any(item.pending for item in devices)
+    restored = frozenset(device.me for device in devices if device.restored)
+    owned = all(_is_owned(_of(devices, session), restored) for session in acked)
+    return owned and not any(item.pending or item.behind for item in devices)
 
 
 def somebody_knows(devices: tuple[Summary, ...]) -> bool:
@@ -205,9 +247,10 @@ def somebody_knows(devices: tuple[Summary, ...]) -> bool:
     )
 
 
-def _is_owned(facts: list[tuple[Summary, Facts]]) -> bool:
+def _is_owned(facts: list[tuple[Summary, Facts]], restored: frozenset[DeviceId]) -> bool:
     roles = [item.role for _, item in facts]
-    return roles.count("primary") == 1 and "frozen" not in roles
+    owners = 0 if is_lost(facts, restored) else 1
+    return roles.count("primary") == owners and "frozen" not in roles
 
 
 def bad_step(before: Durable, after: Durable) -> str | None:
@@ -269,3 +312,60 @@ def _effects_of_other_epochs(before: Durable, after: Durable) -> Iterator[str]:
                 yield "I5: thawed without a refusal of this grant"
         elif old is not None and (held.ownership.epoch <= old.ownership.epoch or not new):
             yield "I5: accepted in a stale epoch"
+
+
+def bad_change(before: Durable, after: Durable) -> str | None:
+    """What a step breaks about undos and merges, and whether a change of ownership was counted."""
+    new = after.taken_in[len(before.taken_in) :]
+    roles = {session: held.ownership.role.value for session, held in after.held}
+    was, now = dict(before.content).get(cast.ORIGINAL, ()), dict(after.content).get(cast.ORIGINAL, ())
+    came_back = any(there[0] // 10 % 10 > here[0] // 10 % 10 for here, there in zip(was, now, strict=False))
+    here = roles.get(cast.ORIGINAL)
+    accepted = after.decisions != before.decisions
+    broken = {
+        "I5: a fork was taken in twice": len(set(after.taken_in)) < len(after.taken_in),
+        "I5: a fork was taken in by a device that is not the primary": bool(new) and here != "primary",
+        "I5: an undo by a device that is not the primary": came_back and not accepted and here != "primary",
+        "I4: an undo discarded what was there": came_back and not accepted and was not in after.kept,
+        "I5: a change of ownership was not counted": _uncounted(before, after),
+    }
+    return next((words for words, applies in broken.items() if applies), None)
+
+
+def _uncounted(before: Durable, after: Durable) -> bool:
+    if before.mark is None or after.mark is None:
+        return False
+    changed = (before.held, before.decisions, before.grants) != (after.held, after.decisions, after.grants)
+    return changed and after.mark.counter <= before.mark.counter
+
+
+def bad_old_copy(before: Device, after: Device) -> str | None:
+    """Ownership, §7: what a restored home that was told so does before everybody was heard."""
+    was, now = before.durable, after.durable
+    if not before.past.restored:
+        return None
+    if before.past.told and takes_part(was, now):
+        return "I5: an old copy of a home froze, thawed, accepted or refused"
+    if before.past.told and not after.past.told and not _knows_all(after):
+        return "I5: an old copy was confirmed before everybody was heard"
+    return None
+
+
+def takes_part(was: Durable, now: Durable) -> bool:
+    """Whether a step froze, thawed, accepted or refused."""
+    old = {session: held.ownership.role.value for session, held in was.held}
+    roles = {session: held.ownership.role.value for session, held in now.held}
+    begins = any(role != "secondary" and old.get(session) != role for session, role in roles.items())
+    decided = {txn for txn, _ in now.decisions} - {txn for txn, _ in was.decisions}
+    return begins or bool(decided)
+
+
+def _knows_all(device: Device) -> bool:
+    lists = dict(device.past.lists)
+    chains = {session: (len(held.chain) + 1) // 2 for session, held in device.durable.held}
+    peers = {peer for peer, _ in device.durable.seen}
+    return peers == set(lists) and all(
+        chains.get(session, 0) >= epoch or (session not in chains and owner != cast.device_id(device.me))
+        for owners in lists.values()
+        for session, epoch, owner in owners
+    )

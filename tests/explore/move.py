@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from p2p_handoff.ids import SessionId
+from p2p_handoff.protocol import messages as msg
 from tests.explore import cast, invariants
 from tests.explore.device import Device, Doing
 
@@ -67,7 +68,12 @@ class Move:
 
 def broken(device: Device, doing: Doing) -> str | None:
     """What one step breaks by itself."""
-    broken = invariants.bad_step(device.durable, doing.durable) or invariants.not_ready(device, doing.durable)
+    broken = (
+        invariants.bad_step(device.durable, doing.durable)
+        or invariants.not_ready(device, doing.durable)
+        or invariants.bad_change(device.durable, doing.durable)
+        or invariants.bad_old_copy(device, doing.device())
+    )
     halves = [*doing.marks, (doing.durable, len(doing.sends))]
     said = (invariants.said_too_early(durable, doing.sends[:sent]) for durable, sent in halves)
     return broken or next((words for words in said if words), None)
@@ -75,6 +81,13 @@ def broken(device: Device, doing: Doing) -> str | None:
 
 def describe(message: Any) -> str:
     """A message in a trace."""
+    if isinstance(message, msg.Hello):
+        return f"Hello(counter {message.counter}, saw {message.seen})"
+    if isinstance(message, msg.News):
+        told = ", ".join(f"epoch {item.epoch} of {cast.NAMES[cast.numbers()[item.primary]]}" for item in message.owners)
+        return f"News(counter {message.counter}: {told or 'nothing'})"
+    if not hasattr(message, "txn"):
+        return type(message).__name__
     number = cast.txn_numbers().get(message.txn, 0)
     extra = ""
     if hasattr(message, "nonce"):

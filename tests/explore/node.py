@@ -19,23 +19,25 @@ from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.aftermath import Answer
 from p2p_handoff.protocol.messages import Mode, RejectReason
-from p2p_handoff.protocol.news import Lesson
+from p2p_handoff.protocol.news import Hearing, Lesson
 from p2p_handoff.protocol.source import Source
 from p2p_handoff.protocol.target import Target, TargetState
 from p2p_handoff.protocol.wishes import Push, PushFacts, Take, TakeFacts
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain
+from p2p_handoff.session.home import Mark
 from p2p_handoff.session.ownership import is_lost
 from p2p_handoff.session.signed import SignedStatement, encode_signed
 from p2p_handoff.session.statements import Grant, RefusalReason
-from tests.explore import cast, source_shell, target_shell
-from tests.explore.device import Device, Doing, Durable, In, Out
+from tests.explore import cast, forks, homes, source_shell, target_shell
+from tests.explore.device import Copies, Device, Doing, Durable, In, Out, Past
 from tests.explore.happening import Input
+from tests.explore.invariants import takes_part
 from tests.explore.scope import Scope
 
 TO_SOURCE: Final = (msg.Accept, msg.Reject, msg.Ready, msg.Accepted, msg.Refused, msg.Resumed, msg.Cancel)
-TO_TARGET: Final = (msg.Request, msg.Round, msg.Grant, msg.Query, msg.Cancel)
+TO_TARGET: Final = (msg.Request, msg.Round, msg.Grant, msg.Query, msg.Finish, msg.Cancel)
 _OVER: Final = (TargetState.RESUMED, TargetState.REFUSED, TargetState.ENDED)
 _UNDECIDED: Final = (TargetState.NEW, TargetState.REVIEWING, TargetState.COPYING, TargetState.READY)
 
@@ -44,8 +46,30 @@ def first(scope: Scope) -> tuple[Device, ...]:
     """A has the session, nobody else knows it."""
     genesis = cast.genesis(scope.parts)
     held = journal.start(genesis, me=cast.device_id(0))
-    durable = Durable(held=((cast.ORIGINAL, held),), content=((cast.ORIGINAL, ((0, None),) * scope.parts),))
-    return (Device(0, durable), *(Device(number, Durable()) for number in range(1, scope.devices)))
+    copies: Copies = ((0, None),) * scope.parts
+    durable = Durable(
+        held=((cast.ORIGINAL, held),),
+        content=((cast.ORIGINAL, copies),),
+        kept=(((0, 1),) * scope.parts,) if scope.undoes else (),
+    )
+    devices = (Device(0, durable), *(Device(number, Durable()) for number in range(1, scope.devices)))
+    return tuple(_met_before(device, scope.devices) for device in devices) if scope.homes else devices
+
+
+def _met_before(device: Device, count: int) -> Device:
+    """All of them are connected and have told each other everything; A has counted the session's start."""
+    peers = sorted(cast.device_id(number) for number in range(count) if number != device.me)
+    counters = {cast.device_id(number): int(number == 0) for number in range(count)}
+    return replace(
+        device,
+        durable=replace(
+            device.durable,
+            mark=Mark(counters[cast.device_id(device.me)]),
+            seen=tuple((peer, counters[peer]) for peer in peers),
+        ),
+        hearings=tuple((peer, Hearing(complete_list=True)) for peer in peers),
+        heard=tuple(peers),
+    )
 
 
 # --- messages ---------------------------------------------------------------------------------------
@@ -59,8 +83,12 @@ def deliver(doing: Doing, sender: int, message: Any) -> None:
             _init(doing, peer, message)
         case msg.Take():
             _take_asked(doing, peer, message)
+        case msg.Hello() | msg.News() | msg.AskChain() | msg.ChainNews():
+            homes.deliver(doing, peer, message)
         case _:
             _route(doing, peer, message)
+    if isinstance(message, msg.Grant | msg.Accepted | msg.Refused):
+        homes.shown(doing, peer, message.counter)
 
 
 def _route(doing: Doing, peer: DeviceId, message: Any) -> None:
@@ -87,18 +115,17 @@ def _answer_forgotten(doing: Doing, peer: DeviceId, message: msg.Query | msg.Gra
         grant = judgement.check_asker(message, cast.key(cast.numbers()[peer]), me=doing.id)
         refusals = sum(item.source == peer for _, item in doing.durable.decisions)
         answer = aftermath.answer(grant, doing.decision(grant.txn), in_use=in_use, refusals=refusals)
+        if answer is Answer.STORE_REFUSAL:
+            target_shell.store_refusal(doing, grant.txn, _refusal(doing, grant))
+            doing.mark("StoreRefused")
     except HandoffError:
         return
     if answer is Answer.REFUSE:
-        doing.send(peer, msg.Refused(grant.txn, encode_signed(_refusal(doing, grant)), cast.COUNTER))
+        doing.send(peer, msg.Refused(grant.txn, encode_signed(_refusal(doing, grant)), doing.counter))
         return
-    if answer is Answer.STORE_REFUSAL:
-        decided = doing.decision(grant.txn)
-        doing.save_decision(journal.refuse(decided, _refusal(doing, grant), cast.key(doing.me), me=doing.id))
-        doing.mark("StoreRefused")
     decision = doing.decision(grant.txn)
     assert decision is not None
-    doing.send(peer, aftermath.decision_message(decision, cast.COUNTER))
+    doing.send(peer, aftermath.decision_message(decision, doing.counter))
     if decision.verdict.value == "accepted" and grant.txn not in doing.durable.pending:
         doing.send(peer, msg.Resumed(grant.txn, grant.root, 0, ""))
 
@@ -119,9 +146,9 @@ def _init(doing: Doing, peer: DeviceId, init: msg.Init) -> None:
         in_use=known is not None,
         decided=doing.decision(init.txn) is not None,
         refusals=sum(item.source == peer for _, item in doing.durable.decisions),
-        old_here=False,
-        old_there=False,
-        forked=False,
+        old_here=doing.rolled_back,
+        old_there=peer in doing.old,
+        forked=doing.open_fork(init.session) is not None,
         held=doing.held(init.session),
     )
     asks = [ask for ask in doing.asks.values() if (ask.session, ask.peer) == (init.session, init.source)]
@@ -133,15 +160,15 @@ def _init(doing: Doing, peer: DeviceId, init: msg.Init) -> None:
         if admitted is not None and admitted.teaches:
             raise RejectedError("not stored yet", reason=RejectReason.BUSY.value)
         giving_way = admission.to_abandon(init, _others(doing))
+        merging = forks.judge(doing, init) if init.mode is Mode.MERGE else None
     except HandoffError as error:
         reason = RejectReason(error.reason) if isinstance(error, RejectedError) else RejectReason.UNTRUSTED
         doing.send(peer, msg.Reject(init.txn, reason, ""))
     else:
-        assert admitted is not None
         for txn in giving_way:
             target_shell.take_event(doing, txn, tgt.Abandoned())
         machine = Target(init.txn, init.session, init.source, init.mode)
-        doing.ins[init.txn] = In(machine, admitted, asked=bool(asks))
+        doing.ins[init.txn] = In(machine, admitted, asked=bool(asks), merging=merging)
     for ask in asks:
         del doing.asks[ask.txn]
 
@@ -158,7 +185,7 @@ def _take_asked(doing: Doing, peer: DeviceId, take: msg.Take) -> None:
     used = take.txn in doing.outs or doing.granted(take.txn) is not None
     verdict = wishes.judge_take(TakeFacts(own_device=True, txn_used=used, asker=peer, current=current))
     if verdict is Take.PUSH:
-        if may_push(doing, take.session):
+        if may_push(doing, take.session, peer):
             push(doing, take.txn, take.session, peer, take=True)
         else:
             doing.send(peer, msg.Reject(take.txn, RejectReason.BUSY, ""))
@@ -169,31 +196,23 @@ def _take_asked(doing: Doing, peer: DeviceId, take: msg.Take) -> None:
 # --- wishes -----------------------------------------------------------------------------------------
 
 
-def may_push(doing: Doing, session: SessionId) -> bool:
+def may_push(doing: Doing, session: SessionId, target: DeviceId) -> bool:
     held = doing.held(session)
     if held is None:
         return False
     under_way = any(out.machine.session == session for out in doing.outs.values())
-    in_place = not any(_session_of(doing, txn) == session for txn in doing.durable.pending)
     facts = PushFacts(
         held.ownership.role,
         Mode.MOVE,
-        in_place=in_place,
+        in_place=not forks.is_changing(doing, session),
         under_way=under_way,
         lost=is_lost(held.ownership, me=doing.id),
-        old_here=False,
-        old_there=False,
-        forked=False,
+        old_here=doing.rolled_back,
+        old_there=target in doing.old,
+        forked=doing.open_fork(session) is not None,
         over=False,
     )
     return wishes.judge_push(facts) is Push.BEGIN
-
-
-def _session_of(doing: Doing, txn: str) -> SessionId:
-    for session, held in doing.durable.held:
-        if txn in held.state.accepted:
-            return session
-    raise AssertionError(f"{txn} is pending and in no chain")
 
 
 def push(doing: Doing, txn: Any, session: SessionId, target: DeviceId, *, take: bool = False) -> None:
@@ -226,7 +245,10 @@ def learn(doing: Doing, chain: Chain) -> None:
 
 
 def dialled(doing: Doing, peer: DeviceId) -> None:
-    """A new connection to a device is open."""
+    """A new connection to a device is open; where homes count, nobody is heard before its Hello."""
+    if doing.durable.mark is not None:
+        homes.greet(doing, peer)
+        return
     for txn, out in sorted(doing.outs.items()):
         if out.machine.target == peer:
             source_shell.take_event(doing, txn, src.Connected())
@@ -234,6 +256,7 @@ def dialled(doing: Doing, peer: DeviceId) -> None:
 
 def lost(doing: Doing, peer: DeviceId) -> None:
     """The connection to a device broke: what is fetched over it ends without a word."""
+    homes.lost(doing, peer)
     for txn, out in sorted(doing.outs.items()):
         if out.machine.target == peer:
             source_shell.take_event(doing, txn, src.Disconnected())
@@ -244,8 +267,9 @@ def lost(doing: Doing, peer: DeviceId) -> None:
 
 def restarted(device: Device) -> Device:
     """After a crash: what is durable, and what a start takes up (Handoffs.recover)."""
-    durable = device.durable
-    doing = Doing(Device(device.me, durable), 0, 0)
+    changes = tuple(change for change in device.durable.changes if change.decided)
+    durable = replace(device.durable, changes=changes)
+    doing = Doing(Device(device.me, durable, past=replace(device.past, lists=())), 0, 0)
     for _, held in durable.held:
         frozen = held.ownership.frozen
         if frozen is not None:
@@ -253,6 +277,15 @@ def restarted(device: Device) -> Device:
             machine = aftermath.taken_up(held.ownership, granted.signed if granted else None)
             doing.outs[machine.txn] = Out(machine, take=False, picture=b"", paused=True)
     return doing.device()
+
+
+def restored(device: Device) -> Device:
+    """Its home is exchanged for the copy; no nonce comes twice, as with 16 random bytes."""
+    copy = device.past.copy
+    assert copy is not None
+    durable = replace(copy, nonces=device.durable.nonces)
+    forgets = any(getattr(copy, name) != getattr(device.durable, name) for name in ("held", "grants", "decisions"))
+    return restarted(Device(device.me, durable, past=Past(copied=True, restored=forgets)))
 
 
 def run(device: Device, happens: Input, scope: Scope) -> Doing:
@@ -264,5 +297,9 @@ def run(device: Device, happens: Input, scope: Scope) -> Doing:
     """
     doing = Doing(device, scope.nonces, scope.rounds)
     doing.disk_full = happens.disk_full
+    doing.keeps = scope.undoes > 0
     happens.act(doing, *happens.args)
+    past = doing.past
+    if past.restored and not past.noticed and takes_part(device.durable, doing.durable):
+        doing.past = replace(past, acted=True)
     return doing

@@ -33,6 +33,16 @@ class Scope:
     gone: str = ""
     """A device that may be gone for good at any moment. I7 then asks less: where a device that is left knows how a
     grant ended, its source must come to know it; what is heard from others counts as a step that comes by itself."""
+    reunites: bool = False
+    """The fork comes together with its original; each try at a merge has a txn of its own …"""
+    merges: int = 0
+    """… so many in all. Where they are used up and the fork is open, I7 is not judged."""
+    undoes: int = 0
+    """How often a primary brings an earlier state back; A has one from the start."""
+    homes: bool = False
+    """Store counters are counted, and devices say Hello and tell News when they connect."""
+    restores: str = ""
+    """Devices whose home may be copied at any moment, once, and restored from that copy later, once."""
     disk: bool = False
     """Writes of FROZEN and ACCEPTED fail, what is sealed turns out bad."""
     meddler: bool = False

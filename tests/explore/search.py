@@ -40,6 +40,8 @@ class Found:
     pruned: int = 0
     """Steps of devices that led beyond the scope."""
     stuck: int = 0
+    unpromised: int = 0
+    """Worlds in which a restored home had acted among devices of which none could tell it: not followed further."""
 
 
 @dataclass(slots=True)
@@ -90,10 +92,11 @@ class _Search:
         self.until = None if seconds is None else self.started + seconds
         self.transitions = 0
         self.depth = 0
+        self.unpromised = 0
 
     def run(self) -> Found:
         first = self.worlds.first()
-        violation, good = self.worlds.verdict(first)
+        violation, good, _ = self.worlds.verdict(first)
         assert violation is None
         level = [(self.graph.add(fingerprint(first), 0, 0, good=good), first)]
         while level and not self._is_enough():
@@ -126,11 +129,14 @@ class _Search:
             key = fingerprint(after)
             known = graph.seen.get(key)
             if known is None:
-                violation, good = self.worlds.verdict(after)
+                violation, good, over = self.worlds.verdict(after)
                 known = graph.add(key, number, way, good=good)
                 if violation is not None:
                     return violation, way
-                following.append((known, after))
+                if over:
+                    self.unpromised += 1
+                else:
+                    following.append((known, after))
             if waiting and progress:
                 graph.sources.append(number)
                 graph.targets.append(known)
@@ -193,4 +199,5 @@ class _Search:
             complete=complete,
             pruned=self.worlds.pruned,
             stuck=stuck,
+            unpromised=self.unpromised,
         )

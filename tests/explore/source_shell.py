@@ -14,13 +14,15 @@ from p2p_handoff.limits import OFFER_LIFETIME
 from p2p_handoff.protocol import agreement, judgement
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
+from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.protocol.outcome import Result
 from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain
 from p2p_handoff.session.signed import decode_signed, encode_signed, read
 from p2p_handoff.session.statements import Grant
-from tests.explore import cast
+from tests.explore import cast, forks, homes
 from tests.explore.device import DefectError, Doing, Granted, Out
 
 _DURABLE: Final = (src.StoreFrozen, src.StoreReleased, src.StoreThawed, src.StoreLearned)
@@ -88,7 +90,10 @@ def init_message(doing: Doing, out: Out) -> msg.Init:
     assert held is not None
     chain = chains.encode_chain(held.chain)
     epoch = held.ownership.epoch
-    return msg.Init(machine.txn, machine.session, doing.id, machine.target, machine.mode, epoch, chain, out.take)
+    parent = forks.left(doing, machine)
+    return msg.Init(
+        machine.txn, machine.session, doing.id, machine.target, machine.mode, epoch, chain, out.take, parent
+    )
 
 
 def _send(doing: Doing, txn: TxnId, message: msg.Message) -> None:
@@ -148,8 +153,10 @@ def _store_frozen(doing: Doing, txn: TxnId, _effect: src.StoreFrozen) -> None:
     signed = chains.grant(doing.identity, held.state, offer)
     if doing.granted(txn) is not None:
         raise LocalProtocolError("the txn was used before")
+    doing.guard()
     doing.save(journal.freeze(held, signed))
     doing.save_grant(txn, Granted(signed, out.picture))
+    doing.count()
 
 
 def _send_grant(doing: Doing, txn: TxnId, _effect: src.SendGrant) -> None:
@@ -157,7 +164,7 @@ def _send_grant(doing: Doing, txn: TxnId, _effect: src.SendGrant) -> None:
     if granted is None or granted.manifest is None:
         raise DefectError("a grant is sent that is not stored")
     session = doing.outs[txn].machine.session
-    _send(doing, txn, msg.Grant(txn, session, encode_signed(granted.signed), granted.manifest, cast.COUNTER))
+    _send(doing, txn, msg.Grant(txn, session, encode_signed(granted.signed), granted.manifest, doing.counter))
 
 
 def _send_query(doing: Doing, txn: TxnId, _effect: src.SendQuery) -> None:
@@ -173,9 +180,11 @@ def _send_cancel(doing: Doing, txn: TxnId, effect: src.SendCancel) -> None:
 
 def _store_released(doing: Doing, txn: TxnId, effect: src.StoreReleased) -> None:
     _settle(doing, txn, effect.statement, journal.release)
+    homes.owner_changed(doing, doing.outs[txn].machine.session)
 
 
 def _store_thawed(doing: Doing, txn: TxnId, effect: src.StoreThawed) -> None:
+    doing.guard()
     _settle(doing, txn, effect.statement, journal.thaw)
 
 
@@ -188,13 +197,20 @@ def store_learned(doing: Doing, session: SessionId, chain: Chain) -> None:
     held = doing.held(session)
     assert held is not None
     learned = journal.learn(held, chain, me=doing.id)
-    if learned.forgotten:
+    if learned.forgotten and not doing.past.restored:
         raise DefectError("a home that was never restored is taken for an old copy")
-    doing.save(learned.held)
+    homes.note_forgotten(doing, chain)
+    if learned.held is not held:
+        doing.save(learned.held)
+        doing.count()
+    if learned.forgotten:
+        homes.forgotten(doing)
     frozen = held.ownership.frozen
     granted = None if frozen is None else doing.granted(frozen.txn)
     if frozen is not None and granted is not None and learned.answer is not None:
         doing.save_grant(frozen.txn, Granted(granted.signed, None, learned.answer))
+    if learned.held is not held:
+        homes.owner_changed(doing, session)
 
 
 def _settle(doing: Doing, txn: TxnId, statement: bytes, transition: Callable[..., journal.Held]) -> None:
@@ -208,10 +224,18 @@ def _settle(doing: Doing, txn: TxnId, statement: bytes, transition: Callable[...
     signed = decode_signed(statement)
     doing.save(transition(held, granted.signed, signed))
     doing.save_grant(frozen.txn, Granted(granted.signed, None, signed))
+    doing.count()
 
 
-def _ended(doing: Doing, txn: TxnId, _effect: src.Ended) -> None:
-    del doing.outs[txn]
+def _send_finish(doing: Doing, txn: TxnId, _effect: src.SendFinish) -> None:
+    _send(doing, txn, msg.Finish(txn, doing.outs[txn].picture))
+
+
+def _ended(doing: Doing, txn: TxnId, effect: src.Ended) -> None:
+    out = doing.outs.pop(txn)
+    if out.machine.mode is Mode.MERGE and effect.outcome.result is Result.DONE:
+        doing.mark(effect)  # A crash here, and the fork is offered once more.
+        forks.merged(doing, out)
 
 
 def _nothing(_doing: Doing, _txn: TxnId, _effect: object) -> None:
@@ -225,7 +249,7 @@ _EFFECTS: Final[dict[type, Callable[[Doing, TxnId, Any], None]]] = {
     src.FreezeParts: _freeze_parts,
     src.StoreFrozen: _store_frozen,
     src.SendGrant: _send_grant,
-    src.SendFinish: _nothing,
+    src.SendFinish: _send_finish,
     src.SendQuery: _send_query,
     src.SendCancel: _send_cancel,
     src.StoreReleased: _store_released,

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from p2p_handoff.content.digests import digest
-from p2p_handoff.errors import HandoffError, LocalProtocolError, RemoteProtocolError, StorageError, TrustError
+from p2p_handoff.errors import (
+    HandoffError,
+    LocalProtocolError,
+    RejectedError,
+    RemoteProtocolError,
+    StorageError,
+    TrustError,
+)
 from p2p_handoff.ids import TxnId
 from p2p_handoff.protocol import aftermath, agreement, judgement
 from p2p_handoff.protocol import messages as msg
@@ -19,8 +26,9 @@ from p2p_handoff.protocol.target import TargetState
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
 from p2p_handoff.session.manifest import Manifest
+from p2p_handoff.session.signed import SignedStatement
 from p2p_handoff.session.statements import RefusalReason
-from tests.explore import cast
+from tests.explore import cast, forks, homes
 from tests.explore.device import BeyondScopeError, Copies, DefectError, Doing, In
 
 
@@ -72,6 +80,11 @@ def _fetched(doing: Doing, txn: TxnId, number: int, manifest: bytes) -> None:
 
 def _sealed(doing: Doing, txn: TxnId, _number: int, manifest: bytes) -> None:
     _stage(doing, txn, manifest)
+    try:
+        forks.decide(doing, doing.ins[txn])
+    except RejectedError:
+        take_event(doing, txn, tgt.SealFailed(RejectReason.FAILED, ""))
+        return
     take_event(doing, txn, tgt.Sealed())
 
 
@@ -81,7 +94,8 @@ def _committed(doing: Doing, txn: TxnId, _number: int, _manifest: bytes) -> None
 
 
 def put_in_place(doing: Doing, txn: TxnId) -> None:
-    """IncomingHandoffs.commit_done."""
+    """IncomingHandoffs.commit_done; of a merge Generations.placed."""
+    doing.end_change(txn)
     doing.durable = replace(doing.durable, pending=tuple(name for name in doing.durable.pending if name != txn))
     doing.mark("InPlace")
 
@@ -96,6 +110,8 @@ _WORK: Final = {"fetch": _fetched, "seal": _sealed, "commit": _committed}
 
 def _judged(doing: Doing, item: In, event: Any) -> Any:
     """Incoming._judge; anything but a grant or a query is itself."""
+    if item.admitted is None:
+        return None if isinstance(event, msg.Grant | msg.Query) else event
     state = item.admitted.state
     machine = item.machine
     try:
@@ -154,9 +170,10 @@ def _fetch_round(doing: Doing, txn: TxnId, effect: tgt.FetchRound) -> None:
 
 
 def _send_ready(doing: Doing, txn: TxnId, effect: tgt.SendReady) -> None:
-    if doing.durable.nonces >= doing.most_nonces:
+    if doing.durable.nonces >= doing.most_nonces and doing.ins[txn].merging is None:
         raise BeyondScopeError
-    doing.durable = replace(doing.durable, nonces=doing.durable.nonces + 1)
+    if doing.ins[txn].merging is None:
+        doing.durable = replace(doing.durable, nonces=doing.durable.nonces + 1)
     nonce = cast.nonce(doing.me, doing.durable.nonces)
     doing.ins[txn] = replace(doing.ins[txn], nonce=nonce)
     _send(doing, txn, msg.Ready(txn, effect.number, effect.complete, nonce))
@@ -173,6 +190,9 @@ def _store_accepted(doing: Doing, txn: TxnId, _effect: tgt.StoreAccepted) -> Non
         raise StorageError("the disk is full")
     if item.grant is None:
         raise DefectError("a handoff is accepted without a grant")
+    if item.admitted is None:
+        raise DefectError("a fork is accepted as a handoff")
+    doing.guard()
     signed = chains.accept(doing.identity, item.grant)
     chain = (*item.admitted.chain, item.grant, signed)
     held, decision = journal.accept(
@@ -180,8 +200,11 @@ def _store_accepted(doing: Doing, txn: TxnId, _effect: tgt.StoreAccepted) -> Non
     )
     doing.save(held)
     doing.save_decision(decision)
+    if doing.keeps:
+        forks.keep(doing, doing.copies(machine.session))
     doing.save_copies(machine.session, _copies(doing, item, cast.read_manifest(item.manifest)))
     doing.durable = replace(doing.durable, pending=tuple(sorted((*doing.durable.pending, txn))))
+    doing.count()
 
 
 def _copies(doing: Doing, item: In, manifest: Manifest) -> Copies:
@@ -203,18 +226,31 @@ def _copies(doing: Doing, item: In, manifest: Manifest) -> Copies:
 def _store_refused(doing: Doing, txn: TxnId, _effect: tgt.StoreRefused) -> None:
     machine = doing.ins[txn].machine
     signed = chains.refuse(doing.identity, machine.session, txn, machine.source, RefusalReason.CANCELLED)
-    doing.save_decision(journal.refuse(doing.decision(txn), signed, cast.key(doing.me), me=doing.id))
+    store_refusal(doing, txn, signed)
+
+
+def store_refusal(doing: Doing, txn: TxnId, signed: SignedStatement) -> None:
+    """IncomingHandoffs.refuse."""
+    known = doing.decision(txn)
+    decision = journal.refuse(known, signed, cast.key(doing.me), me=doing.id)
+    if decision is not known:
+        doing.guard()
+        doing.save_decision(decision)
+        doing.count()
 
 
 def _send_decision(doing: Doing, txn: TxnId, _effect: tgt.SendDecision) -> None:
     decision = doing.decision(txn)
     if decision is None:
         raise DefectError("a decision is said that is not stored")
-    _send(doing, txn, aftermath.decision_message(decision, cast.COUNTER))
+    _send(doing, txn, aftermath.decision_message(decision, doing.counter))
 
 
 def _commit(doing: Doing, txn: TxnId, _effect: tgt.Commit) -> None:
-    doing.ins[txn] = replace(doing.ins[txn], work=("commit", 0, b""))
+    item = doing.ins[txn]
+    doing.ins[txn] = replace(item, work=("commit", 0, b""))
+    if item.merging is None:
+        homes.owner_changed(doing, item.machine.session)
 
 
 def _send_resumed(doing: Doing, txn: TxnId, _effect: tgt.SendResumed) -> None:

@@ -51,7 +51,7 @@ class Worlds:
         self._connected: dict[tuple[int, int, bool], Move | None] = {}
         self._parted: dict[tuple[tuple[int, ...], int, int], tuple[tuple[int, ...], int]] = {}
         self._learned: dict[tuple[int, int], tuple[Move, ...]] = {}
-        self._checked: dict[tuple[tuple[int, ...], int, bool], tuple[str | None, bool]] = {}
+        self._checked: dict[tuple[tuple[int, ...], int, bool, bool], tuple[str | None, bool, bool]] = {}
         self._teachers = [
             tuple(cast.NAMES.index(p[1]) for p in scope.learns.split() if cast.NAMES.index(p[0]) == i)
             for i in range(scope.devices)
@@ -66,16 +66,25 @@ class Worlds:
 
     # --- judging ------------------------------------------------------------------------------------
 
-    def verdict(self, world: World) -> tuple[str | None, bool]:
-        """The invariant that does not hold, if any; and whether every session has its one active primary."""
+    def verdict(self, world: World) -> tuple[str | None, bool, bool]:
+        """The invariant that does not hold, if any; whether every session has its one active primary; and whether
+        nothing is promised from here on: a restored home had acted where nobody could tell it, among three devices.
+        """
         gone = bool(world.links & self.gone_bit)
-        key = tuple(self.summary_of[number] for number in world.devices), world.acked, gone
+        out_of_txns = world.next_txn > self.scope.txns + self.scope.merges
+        key = tuple(self.summary_of[number] for number in world.devices), world.acked, gone, out_of_txns
         known = self._checked.get(key)
         if known is None:
             devices = tuple(self.summaries.values[number] for number in key[0])
             acked = dict(self.acked.values[world.acked])
             rest = self._knows_what_it_can(devices) if gone else invariants.at_rest(devices, acked)
-            known = invariants.violated(devices, acked), rest
+            rest = rest and (out_of_txns or not any(device.fork == "open" for device in devices))
+            rest = rest or (out_of_txns and self.scope.merges > 0 and any(device.fork == "open" for device in devices))
+            violation = invariants.violated(devices, acked)
+            if violation is not None and len(devices) > 2 and any(device.acted for device in devices):
+                known = None, True, True
+            else:
+                known = violation, rest, False
             self._checked[key] = known
         return known
 
@@ -108,6 +117,9 @@ class Worlds:
                 yield self._crashed(half, me, then), False, (me, move, "crash")
         if may_crash:
             yield self._crashed(world, me, self._restart(number)), False, (me, None, "crashes and starts again")
+        if self.devices.values[number].past.copy is not None:
+            then = self._number(node.restored(self.devices.values[number]))
+            yield self._crashed(world, me, then, counted=False), False, (me, None, "is restored from the copy")
 
     def _left(self, world: World, me: int) -> World:
         for pair in self.pairs:
@@ -184,13 +196,13 @@ class Worlds:
         at = 2 * self.pairs.index(pair)
         return world._replace(net=(*world.net[:at], (), (), *world.net[at + 2 :]))
 
-    def _crashed(self, world: World, me: int, then: int) -> World:
+    def _crashed(self, world: World, me: int, then: int, *, counted: bool = True) -> World:
         devices, links = self._alone((*world.devices[:me], then, *world.devices[me + 1 :]), world.links, me)
         net = world.net
         if self.scope.fifo:
             for pair in self.pairs:
                 net = self._lost(world._replace(net=net), pair).net if me in pair else net
-        crashes = 0 if self.scope.crashes is None else world.crashes + 1
+        crashes = 0 if self.scope.crashes is None else world.crashes + counted
         return World(devices, net, links, world.acked, world.next_txn, crashes, world.cuts)
 
     def _alone(self, devices: tuple[int, ...], links: int, me: int) -> tuple[tuple[int, ...], int]:
@@ -330,7 +342,7 @@ class Worlds:
         outside: set[tuple[Durable, int]] = {(device.durable, 0), (doing.durable, len(doing.sends))}
         for durable, sent in doing.marks:
             if (durable, sent) not in outside:
-                then = self._number(node.restarted(Device(device.me, durable)))
+                then = self._number(node.restarted(Device(device.me, durable, past=doing.past)))
                 found[then, self._messages(device.me, doing.sends[:sent])] = None
         return tuple(found)
 
@@ -350,5 +362,5 @@ class Worlds:
         fresh = len(self.devices.values)
         number = self.devices.number(device)
         if number == fresh:
-            self.summary_of.append(self.summaries.number(invariants.summary(cast.device_id(device.me), device.durable)))
+            self.summary_of.append(self.summaries.number(invariants.summary(device)))
         return number
