@@ -648,6 +648,12 @@ class Outgoing:
             return
         self.settled.set_result(self._report(outcome))
 
+    def _common_root(self) -> str:
+        """Of the manifest that both sides have. What was merged is the target's to say: this side may be further."""
+        if self.plan.mode is msg.Mode.MERGE and self._resumed is not None:
+            return self._resumed.root.hex()
+        return digest(self._manifest()).hex() if self._picture else ""
+
     def _report(self, outcome: Outcome) -> Report:
         record = self._services.store.sessions.get(self.plan.session)
         error = outcome_error(outcome, self._services.peer_name(self.plan.target), self._failure)
@@ -666,7 +672,7 @@ class Outgoing:
             engine=self._engine,
             path=self._path,
             rounds=self.machine.round,
-            root=digest(self._manifest()).hex() if self._picture else "",
+            root=self._common_root(),
             resumed=self._resumed.detail if self._resumed else "",
             reason=outcome.reason.value if outcome.reason else "",
             text=error.sentence if error else outcome.text,

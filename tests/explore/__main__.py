@@ -26,8 +26,6 @@ _SETS: Final[dict[str, tuple[tuple[Scope, ...], int]]] = {
 }
 """Scopes, and how many worlds they must have in all: a scope that shrinks unseen proves less."""
 
-_BOUNDED: Final = frozenset(scope.name for scope in DEEP)
-
 
 def main() -> int:
     """Run it; the exit status is 0 where everything held."""
@@ -54,25 +52,33 @@ def _arguments() -> argparse.Namespace:
 def _scopes(scopes: Sequence[Scope], least: int, jobs: int) -> int:
     began = time.perf_counter()
     print(f"{'scope':<52} {'worlds':>10} {'steps':>11} {'depth':>5} {'seconds':>8}  verdict")
-    bad, worlds, steps = 0, 0, 0
+    bad, worlds, steps, unjudged = 0, 0, 0, []
     for found in _in_parallel(explore, scopes, jobs):
         worlds += found.states
         steps += found.transitions
-        bad += found.violation is not None or not (found.complete or found.scope in _BOUNDED)
+        bad += found.violation is not None or not found.complete
+        unjudged += [] if found.complete else [found.scope]
         print(_line(found), flush=True)
         for number, line in enumerate(found.trace, 1):
             print(f"    {number:3} {line}")
     seconds = time.perf_counter() - began
     print(f"{worlds:,} worlds, {steps:,} steps in {seconds:.0f} s; {bad} scopes with a violation or a stuck world")
+    finished = f"not finished, so that I7 was not judged: {', '.join(unjudged)}" if unjudged else "I7 judged in all"
+    print(f"all scopes: {finished}")
     if worlds < least:
         print(f"fewer worlds than {least:,}: the scopes shrank")
     return int(bad > 0 or worlds < least)
 
 
 def _line(found: Found) -> str:
-    verdict = found.violation or ("holds" if found.complete else "I1-I6 hold so far")
+    verdict = found.violation or ("holds" if found.complete else "I1-I6 hold so far, I7 not judged")
     counts = f"{found.states:>10,} {found.transitions:>11,} {found.depth:>5} {found.seconds:>8.1f}"
-    return f"{found.scope:<52} {counts}  {verdict}{f', {found.stuck} stuck' if found.stuck else ''}"
+    return f"{found.scope:<52} {counts}  {verdict}{_remarks(found)}"
+
+
+def _remarks(found: Found) -> str:
+    stuck = f", {found.stuck} stuck" if found.stuck else ""
+    return stuck + (f" ({found.unpromised:,} undetectable: not promised)" if found.unpromised else "")
 
 
 def _bugs(jobs: int) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.explore import source_seeds, target_seeds
+from tests.explore import home_seeds, source_seeds, target_seeds
 from tests.explore.scope import Scope
 from tests.explore.search import Found, explore
 
@@ -30,6 +30,45 @@ GONE: Final = Scope(
 MEDDLED: Final = Scope("meddled with", devices=3, meddler=True, nonces=1, crashes=1, cuts=0)
 PARTIAL: Final = Scope("partial", parts=2, partial=True, nonces=1, crashes=0, cuts=0)
 FULL: Final = replace(ONE, name="full disk", disk=True)
+OLD_A: Final = Scope("A's home restored", restores="A", homes=True, nonces=2, crashes=0, cuts=1, fifo=True)
+OLD_B: Final = replace(OLD_A, name="B's home restored", restores="B")
+OLD_OF_THREE: Final = Scope(
+    "A's home restored, of three",
+    devices=3,
+    txns=2,
+    pushes="AB AC",
+    restores="A",
+    homes=True,
+    nonces=1,
+    crashes=0,
+    cuts=0,
+    fifo=True,
+)
+OLD_B_OF_THREE: Final = replace(
+    OLD_OF_THREE, name="B's home restored, of three", restores="B", pushes="AB", txns=1, cuts=1
+)
+OLD_BACK: Final = replace(OLD_B, name="there and back, B's home restored", txns=2, pushes="AB BA")
+UNDONE: Final = Scope("undone", undoes=1, edits=1, nonces=1, crashes=1, cuts=0, fifo=True)
+UNDONE_BACK: Final = replace(UNDONE, name="there and back, undone", txns=2, pushes="AB BA", crashes=0)
+REUNITED: Final = Scope(
+    "reunited", forks=True, reunites=True, merges=2, edits=1, nonces=1, crashes=1, cuts=1, fifo=True
+)
+REUNITED_ANYHOW: Final = replace(REUNITED, name="reunited, in any order", merges=1, crashes=0, cuts=0, fifo=False)
+REUNITED_ON: Final = Scope(
+    "on to C, reunited",
+    devices=3,
+    txns=2,
+    pushes="AB BC",
+    learns="AC",
+    forks=True,
+    reunites=True,
+    merges=1,
+    edits=1,
+    nonces=1,
+    crashes=0,
+    cuts=0,
+    fifo=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +126,30 @@ BUGS: Final = (
     Bug("any chain releases a frozen source", target_seeds.any_chain_releases, TAUGHT),
     Bug("news move the epoch and leave the source frozen", target_seeds.news_do_not_settle_the_grant, TAUGHT),
     Bug("news do not reach a frozen source", target_seeds.news_do_not_reach_a_frozen_source, GONE),
+    Bug("the counter that a peer saw is ignored", home_seeds.counter_is_ignored, OLD_B),
+    Bug("changes of ownership are not counted", home_seeds.changes_are_not_counted, OLD_A),
+    Bug("own statements that were forgotten are overlooked", home_seeds.forgotten_statements_are_overlooked, OLD_BACK),
+    Bug("an old copy is confirmed by one of two devices", home_seeds.confirmed_by_one, OLD_OF_THREE),
+    Bug("an old copy is confirmed by a list without its chains", home_seeds.confirmed_by_a_list_alone, OLD_A),
+    Bug("an old copy is confirmed by nobody", home_seeds.confirmed_by_nobody, OLD_A),
+    Bug("an old copy grants its epoch again", home_seeds.old_copies_grant, OLD_OF_THREE),
+    Bug("an old copy refuses what it may have accepted", home_seeds.old_copies_refuse, OLD_B_OF_THREE),
+    Bug("an old copy takes a forgotten epoch up", home_seeds.forgotten_epochs_are_taken_up, OLD_B),
+    Bug("an undo brings back the epoch as well", home_seeds.undo_brings_back_the_epoch, UNDONE_BACK),
+    Bug("an undo of what is granted", home_seeds.undo_of_what_is_granted, UNDONE),
+    Bug("an undo by a secondary", home_seeds.undo_by_a_secondary, UNDONE),
+    Bug("an undo during a handoff", home_seeds.undo_during_a_handoff, UNDONE),
+    Bug("an undo discards what was there", home_seeds.undo_discards_what_was_there, UNDONE),
+    Bug("a restart forgets a decided undo", home_seeds.restart_forgets_a_decided_undo, UNDONE),
+    Bug("a restart leaves an undecided undo", home_seeds.restart_leaves_an_undecided_undo, UNDONE),
+    Bug("a fork is merged twice", home_seeds.fork_is_merged_twice, REUNITED),
+    Bug("a fork is merged by a device that is not the primary", home_seeds.fork_is_merged_by_a_secondary, REUNITED_ON),
+    Bug("a fork is over before it is merged", home_seeds.fork_ends_before_it_is_merged, REUNITED),
+    Bug("a fork joins an original that is granted", home_seeds.fork_joins_a_frozen_original, REUNITED),
+    Bug("a merge is said before it is decided", home_seeds.merge_is_said_before_it_is_decided, REUNITED),
+    Bug("a merge goes into what is being handed on", home_seeds.merge_goes_into_what_is_handed_on, REUNITED_ON),
+    Bug("a fork is over by its maker's own picture", home_seeds.fork_ends_by_its_own_picture, REUNITED_ANYHOW),
+    Bug("a fork and its original stay apart", home_seeds.forks_stay_apart, REUNITED),
 )
 """All of them; each is found in its scope."""
 

@@ -94,6 +94,8 @@ class Out:
     """The parts are frozen: edits are recorded and not acknowledged."""
     queue: tuple[Any, ...] = ()
     """Local events that were raised and not taken yet."""
+    resumed: bytes = b""
+    """The root that the target says it has, for a merge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def offer(doing: Doing, txn: Any, owner: Any) -> None:
 
 def merged(doing: Doing, out: Out) -> None:
     """The other device says that it has the fork: over, unless somebody went on meanwhile."""
-    if doing.picture(cast.FORK) == out.picture and doing.open_fork(cast.ORIGINAL) is not None:
+    if digest(doing.picture(cast.FORK)) == out.resumed and doing.open_fork(cast.ORIGINAL) is not None:
         end(doing)
 
 

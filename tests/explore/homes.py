@@ -87,6 +87,7 @@ def _opened(doing: Doing, peer: DeviceId, said: msg.Hello) -> None:
     assert mark is not None
     if doing.past.restored and said.seen > mark.counter:
         doing.past = replace(doing.past, told=True, noticed=True)
+    _begin_list(doing, peer)
     _note_counter(doing, peer, said.counter)
     if peer in doing.old:
         for txn, item in doing.ins.items():
@@ -216,6 +217,16 @@ def note_forgotten(doing: Doing, chain: Chain) -> None:
     grants = [read(signed, Grant) for signed in chain[1::2]]
     if any(doing.id in (grant.source, grant.target) and grant.txn not in known for grant in grants):
         doing.past = replace(doing.past, told=True, noticed=True)
+
+
+def _begin_list(doing: Doing, peer: DeviceId) -> None:
+    """What it listed before and did not show counts no more: it may be an old copy by now itself."""
+    listed = find(doing.past.lists, peer)
+    held = dict(doing.durable.held)
+    unknown = (name for name, epoch, _ in listed or () if name not in held or held[name].state.epoch < epoch)
+    if any(unknown):
+        lists = tuple(item for item in doing.past.lists if item[0] != peer)
+        doing.past = replace(doing.past, lists=lists)
 
 
 def _note_list(doing: Doing, peer: DeviceId, message: msg.News) -> None:

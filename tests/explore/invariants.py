@@ -342,11 +342,13 @@ def _uncounted(before: Durable, after: Durable) -> bool:
 def bad_old_copy(before: Device, after: Device) -> str | None:
     """Ownership, §7: what a restored home that was told so does before everybody was heard."""
     was, now = before.durable, after.durable
-    if not before.past.restored:
+    if not after.past.restored:
         return None
     if before.past.told and takes_part(was, now):
         return "I5: an old copy of a home froze, thawed, accepted or refused"
-    if before.past.told and not after.past.told and not _knows_all(after):
+    was_confirmed = before.past.noticed and not before.past.told
+    confirmed = after.past.noticed and not after.past.told
+    if confirmed and not was_confirmed and not knows_all(after):
         return "I5: an old copy was confirmed before everybody was heard"
     return None
 
@@ -360,7 +362,8 @@ def takes_part(was: Durable, now: Durable) -> bool:
     return begins or bool(decided)
 
 
-def _knows_all(device: Device) -> bool:
+def knows_all(device: Device) -> bool:
+    """Whether every linked device has listed what it knows, and it is known here."""
     lists = dict(device.past.lists)
     chains = {session: (len(held.chain) + 1) // 2 for session, held in device.durable.held}
     peers = {peer for peer, _ in device.durable.seen}

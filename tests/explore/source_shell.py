@@ -34,6 +34,8 @@ def take_event(doing: Doing, txn: TxnId, event: Any) -> None:
     if out is None:
         return
     before = out.machine
+    if isinstance(event, msg.Resumed) and before.mode is Mode.MERGE:
+        out = doing.outs[txn] = replace(out, resumed=event.root)
     try:
         _check(doing, out, event)
         machine, effects = src.step(before, event)

@@ -254,7 +254,13 @@ def _commit(doing: Doing, txn: TxnId, _effect: tgt.Commit) -> None:
 
 
 def _send_resumed(doing: Doing, txn: TxnId, _effect: tgt.SendResumed) -> None:
-    _send(doing, txn, msg.Resumed(txn, digest(b""), 0, ""))
+    _send(doing, txn, msg.Resumed(txn, digest(_manifest_of(doing, txn)), 0, ""))
+
+
+def _manifest_of(doing: Doing, txn: TxnId) -> bytes:
+    """What the source of a handoff does not read, the source of a merge does."""
+    item = doing.ins[txn]
+    return b"" if item.merging is None else item.manifest
 
 
 def _abandon(doing: Doing, txn: TxnId, _effect: tgt.AbandonStaging) -> None:
