@@ -20,8 +20,9 @@ from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.news import Hearing, Lesson
 from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session import home, journal
+from p2p_handoff.session import freshness, home, journal
 from p2p_handoff.session.chain import Chain
+from p2p_handoff.session.freshness import Freshness
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.ownership import is_lost
 from p2p_handoff.session.signed import read
@@ -44,18 +45,37 @@ def deliver(doing: Doing, peer: DeviceId, message: Any) -> None:
         case msg.Hello():
             _opened(doing, peer, message)
         case msg.News():
+            judge(doing, peer, message.counter)
             _told(doing, peer, message)
-            shown(doing, peer, message.counter)
+            note(doing, peer, message.counter)
         case msg.AskChain(session):
             doing.send(peer, news.answer(session, doing.held(session), "", peer, own=True))
         case msg.ChainNews():
             _chain_came(doing, peer, message)
 
 
-def shown(doing: Doing, peer: DeviceId, counter: int) -> None:
-    """OldCopies.shown: noted beside what the message leads to, so that a crash may come before it."""
+def judge(doing: Doing, peer: DeviceId, counter: int) -> None:
+    """Contacts._note_counter: before the message is taken.
+
+    There is one connection at a time, and what an earlier one brought had arrived when it was made: nothing is unclear.
+    """
+    highest = find(doing.durable.seen, peer) or 0
+    if doing.durable.mark is None:
+        return
+    if freshness.judge(counter, highest=highest, before=highest) is not Freshness.ROLLED_BACK:
+        doing.old.discard(peer)
+        return
+    doing.old.add(peer)
+    for txn, item in doing.ins.items():
+        if item.machine.source == peer:
+            target_shell.raise_event(doing, txn, tgt.TargetCancelAsked(""))
+
+
+def note(doing: Doing, peer: DeviceId, counter: int) -> None:
+    """OldCopies._note: durable beside what the message leads to, so that a crash may come before it."""
     if doing.durable.mark is not None:
-        _note_counter(doing, peer, counter)
+        highest = find(doing.durable.seen, peer) or 0
+        doing.durable = replace(doing.durable, seen=put(doing.durable.seen, peer, max(highest, counter)))
 
 
 def owner_changed(doing: Doing, session: SessionId) -> None:
@@ -75,8 +95,9 @@ def forgotten(doing: Doing) -> None:
 
 
 def lost(doing: Doing, peer: DeviceId) -> None:
-    """A connection is over."""
+    """A connection is over, and what was found by it."""
     doing.hearings.pop(peer, None)
+    doing.old.discard(peer)
 
 
 # --- contacts ---------------------------------------------------------------------------------------
@@ -88,11 +109,8 @@ def _opened(doing: Doing, peer: DeviceId, said: msg.Hello) -> None:
     if doing.past.restored and said.seen > mark.counter:
         doing.past = replace(doing.past, told=True, noticed=True)
     _begin_list(doing, peer)
-    _note_counter(doing, peer, said.counter)
-    if peer in doing.old:
-        for txn, item in doing.ins.items():
-            if item.machine.source == peer:
-                target_shell.raise_event(doing, txn, tgt.TargetCancelAsked(""))
+    judge(doing, peer, said.counter)
+    note(doing, peer, said.counter)
     doing.durable = replace(doing.durable, mark=home.witnessed(mark, said.seen))
     doing.mark(said)
     look(doing)
@@ -101,15 +119,6 @@ def _opened(doing: Doing, peer: DeviceId, said: msg.Hello) -> None:
     for txn, out in sorted(doing.outs.items()):
         if out.machine.target == peer:
             source_shell.take_event(doing, txn, src.Connected())
-
-
-def _note_counter(doing: Doing, peer: DeviceId, counter: int) -> None:
-    highest = find(doing.durable.seen, peer) or 0
-    doing.durable = replace(doing.durable, seen=put(doing.durable.seen, peer, max(highest, counter)))
-    if home.is_old_copy(counter, highest):
-        doing.old.add(peer)
-    else:
-        doing.old.discard(peer)
 
 
 # --- confirming -------------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ def _met_before(device: Device, count: int) -> Device:
 def deliver(doing: Doing, sender: int, message: Any) -> None:
     """Handoffs.message_received and ._route."""
     peer = cast.device_id(sender)
+    shows = isinstance(message, msg.Grant | msg.Accepted | msg.Refused)
+    if shows:
+        homes.judge(doing, peer, message.counter)
     match message:
         case msg.Init():
             _init(doing, peer, message)
@@ -87,8 +90,8 @@ def deliver(doing: Doing, sender: int, message: Any) -> None:
             homes.deliver(doing, peer, message)
         case _:
             _route(doing, peer, message)
-    if isinstance(message, msg.Grant | msg.Accepted | msg.Refused):
-        homes.shown(doing, peer, message.counter)
+    if shows:
+        homes.note(doing, peer, message.counter)
 
 
 def _route(doing: Doing, peer: DeviceId, message: Any) -> None:
