@@ -329,6 +329,7 @@ class Commands:
             "released",
             "connected",
             "not-in-place",
+            "silent",
         }
         cancel = self._agent.subscribe(
             lambda name, fields: queue.put_nowait((name, dict(fields))) if name in names else None

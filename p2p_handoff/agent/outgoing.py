@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 from p2p_handoff.adapters.base import OpenPart
 from p2p_handoff.agent.catalog import Picture
 from p2p_handoff.agent.push_refusals import old_there
+from p2p_handoff.agent.reaching import first_wire
 from p2p_handoff.agent.report import SEE_LOG, STILL_PRIMARY, Report, outcome_error, stopped
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
@@ -56,10 +57,6 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-FIRST_CONNECT_FOR = 6.0
-"""Seconds to look for the target before anything was offered."""
-FIRST_ATTEMPTS = 3
-"""Attempts at least: where packets are lost in bursts, one whole attempt of 5 s or more may be lost with them."""
 RECONNECT_FOR = 30.0
 """Seconds to look for a target that went away before a grant, and before a frozen source reports a doubt."""
 MAX_ROUNDS = 10
@@ -219,14 +216,14 @@ class Outgoing:
     async def _first_connect(self) -> None:
         if self.plan.take:
             # The device that asked hears at once that it goes on: a first picture may take minutes.
-            await self._adopt(await self._connect_for(FIRST_CONNECT_FOR))
+            await self._adopt(await first_wire(self._services, self.plan.target, self.plan.txn))
             with contextlib.suppress(UnreachableError):
                 self._send(self._init_message())
         await self._take_picture()
         if not self._offered():
             raise UsageError("the session has no part of the chosen types here")
         if self._wire is None:
-            await self._adopt(await self._connect_for(FIRST_CONNECT_FOR))
+            await self._adopt(await first_wire(self._services, self.plan.target, self.plan.txn))
         await self._apply(src.Connected())
 
     async def _picture_again(self) -> None:
@@ -235,18 +232,6 @@ class Outgoing:
             await self._take_picture()  # No freeze: the adapters remember what was granted, not what is here by now.
         except Exception as error:  # noqa: BLE001 - whatever it is, the target's answer must still be fetched
             log.warning("handoff %s: what was granted cannot be read: %s", self.plan.txn[:6], error)
-
-    async def _connect_for(self, seconds: float) -> Wire:
-        """Dial until it works: discovery may need a moment, and so may a peer that just woke up."""
-        deadline = self._loop.time() + seconds
-        for attempt, delay in enumerate(delays(self._services.entropy), start=1):
-            try:
-                return await self._services.connect(self.plan.target)
-            except UnreachableError:
-                if self._loop.time() + delay > deadline and attempt >= FIRST_ATTEMPTS:
-                    raise
-            await self._services.sighted(self.plan.target, delay)
-        raise AssertionError
 
     async def _next_event(self) -> SourceEvent:
         if self.machine.state is not SourceState.OFFERED:

@@ -63,7 +63,7 @@ class HandoffProgress:
             say(f"{fields['name']} answers. Both devices must show the same words: {fields['verification']}")
         elif name == "offered" and fields["asks"]:
             say(f"Offered to {fields['name']}; waiting for a yes there. Ctrl-C takes it back.")
-        elif name == "not-in-place":
+        elif name in ("not-in-place", "silent"):
             say(str(fields["text"]))
         elif name == "progress" and sys.stderr.isatty():
             self._advance(fields)

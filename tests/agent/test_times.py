@@ -11,7 +11,8 @@ import pytest
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.dialer import Dialer
-from p2p_handoff.agent.outgoing import FIRST_CONNECT_FOR, RECONNECT_FOR
+from p2p_handoff.agent.outgoing import RECONNECT_FOR
+from p2p_handoff.agent.reaching import FIRST_CONNECT_FOR
 from p2p_handoff.agent.retry import MAX_DELAY
 from p2p_handoff.agent.seeking import CALM_DELAY
 from p2p_handoff.agent.wire import Wire
