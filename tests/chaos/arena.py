@@ -15,6 +15,7 @@ from typing import Self
 from tests.chaos.bugs import Bug
 from tests.chaos.bugs import cases as hiding_places
 from tests.chaos.cases import KINDS, Case, Side, Stage, Way
+from tests.chaos.nursery import Nursery
 from tests.chaos.pair import Pair
 from tests.chaos.plan import Measured
 from tests.chaos.run import Result, Run
@@ -32,7 +33,8 @@ class Arena:
 
     def __init__(self, base: Path, kept: Path, jobs: int) -> None:
         self._kept = kept
-        self._pairs = [Pair(base / str(index)) for index in range(jobs)]
+        self._nursery = Nursery()
+        self._pairs = [Pair(base / str(index), self._nursery) for index in range(jobs)]
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="pair")
         self._stop = threading.Event()
 
@@ -49,6 +51,7 @@ class Arena:
         self._threads.shutdown(wait=True, cancel_futures=True)
         for pair in self._pairs:
             pair.kill()
+        self._nursery.close()
 
     def prepare(self, stages: Sequence[Stage]) -> None:
         """Link the devices of every pair and make these stages."""

@@ -8,12 +8,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import HandoffError
+from tests.chaos.nursery import Nursery
 from tests.chaos.warden import Warden
 
 HANDOFF: Final = Path(sys.executable).parent / "handoff"
@@ -38,9 +40,10 @@ class Device:
         name: Display name.
         port: TCP port of its embedded relay.
         peer_port: That of the other one.
+        nursery: Starts its agents.
     """
 
-    def __init__(self, place: Path, name: str, port: int, peer_port: int) -> None:
+    def __init__(self, place: Path, name: str, port: int, peer_port: int, nursery: Nursery | None = None) -> None:
         self.name = name
         self.home = place / "home"
         self.files = place / "files"
@@ -52,6 +55,7 @@ class Device:
         self.tells = False
         """Whether its agent tells of every message (tests/chaos/messages.py)."""
         self._given_up = False
+        self._nursery = nursery
 
     def make(self) -> None:
         """Make its directories."""
@@ -78,11 +82,18 @@ class Device:
             prepare: Gets the warden before the agent does anything: a fault of the start itself is armed here.
             engine: As on the command line.
         """
-        argv = [str(HANDOFF), "agent", "run", "--json", "--home", str(self.home), "--engine", engine, *self._network]
         if self._given_up:
             raise DeviceError("the run was given up")
-        environment = {"PYTHONPATH": str(TELLING), **self.environment} if self.tells else self.environment
-        self.warden = Warden([*argv, "--log-level", "info"], self.log, prepare, environment)
+        words = ["--home", str(self.home), "--engine", engine, *self._network, "--log-level", "info"]
+        if self._nursery is None or self.environment or engine != "auto":  # Else than what a nursery has loaded.
+            tells = {"PYTHONPATH": str(TELLING)} if self.tells else {}
+            argv = [str(HANDOFF), "agent", "run", "--json", *words]
+            self.warden = Warden(argv, self.log, prepare, {**tells, **self.environment})
+        else:
+            first = TELLING / "sitecustomize.py" if self.tells else None
+            self.warden = Warden(
+                [*words, "--background"], self.log, prepare, start=partial(self._nursery.start, first=first)
+            )
         return self.warden
 
     def answers(self) -> None:

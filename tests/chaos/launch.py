@@ -21,7 +21,18 @@ _PARENT_DEATH_SIGNAL: Final = 1
 
 def main() -> None:
     """Announce, install, wait, become."""
-    out, go, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    argv = sys.argv[3:]
+    confine(int(sys.argv[1]), int(sys.argv[2]))
+    os.execv(argv[0], argv)
+
+
+def confine(out: int, go: int) -> None:
+    """Put this process behind its filter, and wait until the watcher has the listener.
+
+    Args:
+        out: Gets the number of the listener, and is closed.
+        go: Is read until the watcher closes its end.
+    """
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     expected = os.dup(out)
     os.close(expected)
@@ -30,7 +41,6 @@ def main() -> None:
     os.close(out)
     os.read(go, 1)
     os.close(go)
-    os.execv(argv[0], argv)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Final
 
 from tests.chaos.cases import Stage
 from tests.chaos.device import Device
+from tests.chaos.nursery import Nursery
 from tests.chaos.stages import STAGES
 from tests.chaos.work import Work
 
@@ -25,14 +26,15 @@ class Pair:
 
     Args:
         base: A directory of its own, on a fast file system.
+        nursery: Starts the agents.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, nursery: Nursery | None = None) -> None:
         self._base = base
         self._place = base / "run"
         ports = _free_ports()
-        self.laptop = Device(self._place / "laptop", "laptop", ports[0], ports[1])
-        self.desktop = Device(self._place / "desktop", "desktop", ports[1], ports[0])
+        self.laptop = Device(self._place / "laptop", "laptop", ports[0], ports[1], nursery)
+        self.desktop = Device(self._place / "desktop", "desktop", ports[1], ports[0], nursery)
         self.work = Work(self.laptop.files, self.desktop.files)
 
     @property

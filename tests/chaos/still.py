@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.chaos.warden import Process
+
 
 @contextlib.contextmanager
-def standing_still(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+def standing_still(processes: Sequence[Process]) -> Iterator[None]:
     """All are stopped meanwhile, so that what is read of one fits what is read of the other."""
     alive = [process for process in processes if process.poll() is None]
     for process in alive:

@@ -24,6 +24,7 @@ from typing import Final
 from typing_extensions import override
 
 from tests.chaos import seccomp
+from tests.chaos.nursery import ROOT, Child
 from tests.chaos.seccomp import Notice
 from tests.chaos.system_calls import Act, SystemCall, this_machine
 from tests.chaos.unsynced import Unsynced
@@ -86,6 +87,9 @@ class Pause(Verdict):
 
 
 Rule = Callable[[Call], Verdict]
+Process = subprocess.Popen[bytes] | Child
+Start = Callable[[Sequence[str], Mapping[str, str], tuple[int, int, int]], Process]
+"""Starts a process: its arguments; its environment; its output, and the two pipes of tests/chaos/launch.py."""
 
 
 def let_all_pass(_call: Call) -> Verdict:
@@ -108,6 +112,7 @@ class Warden:
         log: Gets what it prints.
         environment: Added to that of this process.
         prepare: Gets this warden before the program begins: what it arms counts from the first call on.
+        start: Starts it; without one, ``argv`` is executed.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class Warden:
         log: Path,
         prepare: Callable[[Warden], None] = lambda _warden: None,
         environment: Mapping[str, str] = MappingProxyType({}),
+        start: Start | None = None,
     ) -> None:
         self._count = _Count()
         self._turn = threading.Lock()
@@ -129,7 +135,7 @@ class Warden:
         self.continued = threading.Event()
         """Set when a process that was stopped goes on."""
         prepare(self)
-        self.process, self._listener = _launch(argv, log, {**os.environ, **environment})
+        self.process, self._listener = _launch(argv, log, {**os.environ, **environment}, start or executed)
         self._thread = threading.Thread(target=self._watch, name=f"warden {self.process.pid}", daemon=True)
         self._thread.start()
 
@@ -298,21 +304,12 @@ def _is_durable(name: str) -> bool:
     return is_file and not any(word in name for word in _LEFT_OUT)
 
 
-def _launch(argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
+def _launch(argv: Sequence[str], log: Path, environment: Mapping[str, str], start: Start) -> tuple[Process, int]:
     """The process behind its filter, and the listener."""
     announced, out = os.pipe()
     go, hold = os.pipe()
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.launch", str(out), str(go), *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(out, go),
-            env=environment,
-            cwd=Path(__file__).resolve().parents[2],
-            start_new_session=True,
-        )
+        process = start(argv, environment, (output.fileno(), out, go))
     os.close(out)
     os.close(go)
     try:
@@ -329,3 +326,20 @@ def _launch(argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> t
             os.close(pidfd)
     finally:
         os.close(hold)
+
+
+def executed(
+    argv: Sequence[str], environment: Mapping[str, str], descriptors: tuple[int, int, int]
+) -> subprocess.Popen[bytes]:
+    """Start a program by its path: see ``Start``."""
+    output, *pipes = descriptors
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.launch", *map(str, pipes), *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=pipes,
+        env=environment,
+        cwd=ROOT,
+        start_new_session=True,
+    )
