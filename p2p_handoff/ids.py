@@ -62,6 +62,11 @@ def new_room_id(entropy: Entropy) -> RoomId:
     return RoomId(_base32(entropy(_ID_BYTES)))
 
 
+def new_label(entropy: Entropy) -> str:
+    """A fresh name for one appearance in public, 26 characters, unrelated to anything."""
+    return _base32(entropy(_ID_BYTES))
+
+
 def new_token(entropy: Entropy) -> Token:
     """A fresh token that names one pending request, 8 characters: short enough to type."""
     return Token(_base32(entropy(_TOKEN_BYTES)))

@@ -62,6 +62,7 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/cli/link_commands.py": "tests/cli/test_handoff_commands.py",
     "p2p_handoff/cli/session_commands.py": "tests/cli/test_commands.py",
     "p2p_handoff/content/wellformed.py": "tests/content/test_objects.py",
+    "p2p_handoff/discovery/publisher.py": "tests/discovery/test_mdns.py",
     "p2p_handoff/engines/aiortc_engine.py": "tests/engines/test_conformance.py",
     "p2p_handoff/engines/base.py": "tests/engines/test_conformance.py",
     "p2p_handoff/engines/negotiation.py": "tests/engines/test_conformance.py",

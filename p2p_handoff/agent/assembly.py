@@ -39,6 +39,7 @@ from p2p_handoff.agent.stagings import Stagings
 from p2p_handoff.agent.surroundings import Surroundings
 from p2p_handoff.agent.undoing import Undoing
 from p2p_handoff.agent.unplaced import Unplaced
+from p2p_handoff.agent.visibility import acquaintances, audience
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.discovery.announcement import Announcement, Room
 from p2p_handoff.engines.base import Engine, IceServer
@@ -98,7 +99,12 @@ class Assembly:
         self.contributions = Contributions(self.store, self.catalog, given.events)
         self.engine = given.engine or self._choose_engine()
         self.surroundings = Surroundings(
-            given.settings, given.outside.network, given.events, self._announcement, self._peer_name
+            given.settings,
+            given.outside.network,
+            given.events,
+            self._announcement,
+            lambda: acquaintances(self.identity, self.store.links),
+            self._peer_name,
         )
         self.old_copies = OldCopies(self.store, given.events, self._peer_name, given.outside.clock)
         stack.push_async_callback(self.old_copies.close)
@@ -159,9 +165,12 @@ class Assembly:
         self._stack.callback(disarm, marker)
         return engine
 
-    def _announcement(self, room: Room | None) -> Announcement:
+    def _announcement(self, room: Room | None) -> Announcement | None:
         given = self._given
-        return Announcement(self.identity.device, given.settings.name, self.port, max(given.versions), room)
+        to = audience(given.settings.visible, linked=bool(self.store.links.all()))
+        if to is None:
+            return None
+        return Announcement(self.identity.device, given.settings.name, self.port, max(given.versions), room, to)
 
     def _dialling(self) -> Dialling:
         given = self._given

@@ -9,7 +9,7 @@ Specification: docs/architecture.md, docs/specs/signaling.md §9.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -17,8 +17,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
-from p2p_handoff.discovery.announcement import Announcement, Sighting
+from p2p_handoff.discovery.announcement import Announcement, Sighting, Stranger
 from p2p_handoff.discovery.mdns import Discovery
+from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.errors import UsageError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.rendezvous.client import RelayClient
@@ -38,14 +39,18 @@ class Lookout(Protocol):
         """The devices in sight now."""
 
     @property
+    def rooms(self) -> Sequence[Sighting | Stranger]:
+        """Who shows an open room now."""
+
+    @property
     def problem(self) -> str | None:
         """Why devices may not be found, in words; None while all is well."""
 
-    async def start(self, announcement: Announcement | None) -> None:
+    async def start(self, announcement: Announcement | None, known: Acquaintances) -> None:
         """Begin to look, and to advertise."""
 
-    async def update(self, announcement: Announcement | None) -> None:
-        """Advertise something else from now on."""
+    async def update(self, announcement: Announcement | None, known: Acquaintances) -> None:
+        """Advertise something else from now on, or recognise others."""
 
     async def close(self) -> None:
         """Take the announcement back and look no longer."""

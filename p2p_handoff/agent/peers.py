@@ -101,7 +101,7 @@ class PeerBook:
         if link is not None:
             return link.name
         sighting = self._sightings().get(device)
-        return printable(sighting.name, _MAX_SHOWN) if sighting else device[:8]
+        return _shown(device, sighting)
 
     def _advice(self, text: str) -> str:
         in_sight = any(sighting.name.casefold() == text.casefold() for sighting in self._sightings().values())
@@ -113,13 +113,18 @@ class PeerBook:
         connected = self._connected(device)
         return Peer(
             device=device,
-            name=link.name if link else printable(sighting.name, _MAX_SHOWN) if sighting else device[:8],
+            name=link.name if link else _shown(device, sighting),
             linked=link.kind.value if link else "",
             online=sighting is not None or connected,
             connected=connected,
             addresses=sighting.addresses if sighting else (),
             last_seen=link.last_seen if link else None,
         )
+
+
+def _shown(device: DeviceId, sighting: Sighting | None) -> str:
+    """What a device that is not linked is called; one that was recognised says no name."""
+    return (printable(sighting.name, _MAX_SHOWN) if sighting else "") or device[:8]
 
 
 def relay_url(host: str, port: int) -> str:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an agent sees around it and says of itself: discovery, sightings, addresses to dial. Layer: agent.
 
-Specification: docs/specs/discovery.md §5.
+Specification: docs/specs/discovery.md §5, §6.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,8 +15,11 @@ from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.network import Lookout, Network
 from p2p_handoff.agent.peers import relay_url
 from p2p_handoff.discovery.announcement import Announcement, Room, Sighting
+from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.settings.config import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Surroundings:
@@ -25,7 +29,8 @@ class Surroundings:
         settings: Whether to use mDNS, and addresses given by hand.
         network: What looks around.
         events: Told of devices ``found`` and ``lost``.
-        announcement: What this device advertises; its room is filled in here.
+        announcement: What this device advertises with that room, None for nothing; asked again when links change.
+        acquaintances: Who shall recognise this device and be recognised; asked again when links change.
         peer_name: Display name of a device.
     """
 
@@ -34,25 +39,33 @@ class Surroundings:
         settings: Settings,
         network: Network,
         events: Events,
-        announcement: Callable[[Room | None], Announcement],
+        announcement: Callable[[Room | None], Announcement | None],
+        acquaintances: Callable[[], Acquaintances],
         peer_name: Callable[[DeviceId], str],
     ) -> None:
         self._settings = settings
         self._network = network
         self._events = events
         self._announcement = announcement
+        self._acquaintances = acquaintances
         self._peer_name = peer_name
         self._room: Room | None = None
         self._discovery: Lookout | None = None
+        self._refreshing: set[asyncio.Task[None]] = set()
+        self._unsubscribe = events.subscribe(self._links_changed)
 
     async def start(self) -> None:
         """Announce this device and look for others, where the settings say so."""
         if self._settings.mdns:
             self._discovery = self._network.lookout(self._found, self._lost)
-            await self._discovery.start(self._announcement(self._room))
+            await self._discovery.start(self._announcement(self._room), self._acquaintances())
 
     async def close(self) -> None:
         """Take the announcement back and look no longer."""
+        self._unsubscribe()
+        for task in self._refreshing:
+            task.cancel()
+        await asyncio.gather(*self._refreshing, return_exceptions=True)
         if self._discovery is not None:
             await self._discovery.close()
 
@@ -78,17 +91,31 @@ class Surroundings:
     def room_urls(self, nameplate: int) -> list[str]:
         """Relay URLs at which an open room with that nameplate is seen."""
         return [
-            relay_url(host, sighting.port)
-            for sighting in self.sightings().values()
-            if sighting.room is not None and sighting.room[1] == nameplate
-            for host in sighting.addresses
+            relay_url(host, seen.port)
+            for seen in (self._discovery.rooms if self._discovery is not None else ())
+            if seen.room is not None and seen.room[1] == nameplate
+            for host in seen.addresses
         ]
 
     async def announce_room(self, room: Room | None) -> None:
         """Tell the network about the open room, or that there is none any more."""
         self._room = room
+        await self._refresh()
+
+    async def _refresh(self) -> None:
         if self._discovery is not None:
-            await self._discovery.update(self._announcement(room))
+            await self._discovery.update(self._announcement(self._room), self._acquaintances())
+
+    def _links_changed(self, event: str, _fields: Mapping[str, Any]) -> None:
+        if event in ("linked", "unlinked") and self._discovery is not None:
+            task = asyncio.create_task(self._refresh(), name="visible to others")
+            self._refreshing.add(task)
+            task.add_done_callback(self._refreshed)
+
+    def _refreshed(self, done: asyncio.Task[None]) -> None:
+        self._refreshing.discard(done)
+        if not done.cancelled() and (error := done.exception()):
+            log.error("what this device announces could not be changed: %s", error)
 
     async def anybody(self, seconds: float, *, known: Callable[[], bool]) -> None:
         """Wait until some device comes into sight or connects, at most that long; not at all when some are known."""

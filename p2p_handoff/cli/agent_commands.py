@@ -17,6 +17,7 @@ from p2p_handoff.cli.output import counted, print_json, shown
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import TimedOutError, UsageError
+from p2p_handoff.settings.config import VISIBLE
 
 
 @click.group()
@@ -28,6 +29,7 @@ def agent() -> None:
 @options.common
 @options.network
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port of the embedded relay; any free one by default.")
+@click.option("--visible", type=click.Choice(VISIBLE), help="Who recognises this device by mDNS.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning")
 def run(
     home: Path,
@@ -36,6 +38,7 @@ def run(
     relays: tuple[str, ...],
     peers: tuple[str, ...],
     port: int | None,
+    visible: str | None,
     log_level: str,
     *,
     no_mdns: bool,
@@ -49,6 +52,7 @@ def run(
         )
     argv = [*agent_argv(home), *options.network_argv(name, engine, relays, peers, no_mdns=no_mdns)]
     argv += ["--port", str(port)] if port is not None else []
+    argv += ["--visible", visible] if visible is not None else []
     argv += ["--background"] if as_json else []
     os.execv(argv[0], [*argv, "--log-level", log_level])  # noqa: S606 - our own interpreter and module
 

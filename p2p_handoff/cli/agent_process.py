@@ -101,7 +101,8 @@ def short_lived(options: Sequence[str]) -> Iterator[Client]:
         HandoffError: It cannot be started.
     """
     home = Path(tempfile.mkdtemp(prefix="handoff-"))
-    process = start(home, options)
+    # The other side looks for the code's number; nobody else needs to recognise a device that is gone in a minute.
+    process = start(home, [*options, "--visible", "linked"])
     client = Client(socket_path(home))
     try:
         _wait_for(client, process, home / _LOG_NAME)

@@ -7,6 +7,7 @@ each other. Specification: docs/specs/discovery.md §3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_interface
 
 import ifaddr
@@ -19,6 +20,20 @@ def usable_interfaces() -> tuple[Interface, ...]:
     found = sorted(interface for adapter in ifaddr.get_adapters() if (interface := _interface(adapter)) is not None)
     outside = tuple(interface for interface in found if not interface.loopback)
     return outside or loopback_of(found)
+
+
+def membership_selectors(interfaces: Sequence[Interface]) -> list[str | int]:
+    """One IPv4 address and one IPv6 address per interface: a second membership of an interface is refused.
+
+    zeroconf takes IPv6 interfaces by address; where two interfaces have the same one it needs the index.
+    """
+    every = [str(address.ip) for interface in interfaces for address in interface.ipv6]
+    chosen: list[str | int] = [str(interface.ipv4[0].ip) for interface in interfaces if interface.ipv4]
+    for interface in interfaces:
+        if interface.ipv6:
+            address = str(interface.ipv6[0].ip)
+            chosen.append(address if every.count(address) == 1 else interface.index)
+    return chosen
 
 
 def loopback_of(interfaces: list[Interface]) -> tuple[Interface, ...]:

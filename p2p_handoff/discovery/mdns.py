@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Advertise this device and find others by multicast DNS. Layer: I/O ring; the only module that imports zeroconf.
+"""Advertise this device and find others by multicast DNS. Layer: I/O ring; imports zeroconf, as publisher.py does.
 
 What zeroconf lacks is added here: one membership per interface and address family, a poll that follows the machine's
 interfaces, a check that a silent peer still answers, and the problem in words when multicast does not work.
@@ -10,28 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from zeroconf import DNSQuestionType, IPVersion, ServiceStateChange, Zeroconf, current_time_millis
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from p2p_handoff.discovery.addresses import Interface, advertised, dialable
+from p2p_handoff.discovery.addresses import Interface, dialable
 from p2p_handoff.discovery.announcement import (
     SERVICE_TYPE,
     Announcement,
+    Heard,
     Sighting,
-    instance_label,
-    read_sighting,
-    server_name,
-    txt_record,
+    Stranger,
+    read_announcement,
 )
-from p2p_handoff.discovery.interfaces import usable_interfaces
+from p2p_handoff.discovery.appearance import ROTATION, Appearance
+from p2p_handoff.discovery.interfaces import membership_selectors, usable_interfaces
+from p2p_handoff.discovery.publisher import Publisher
 from p2p_handoff.discovery.sightings import SightingBook
+from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.errors import RemoteProtocolError
-from p2p_handoff.ids import DeviceId
+from p2p_handoff.ids import DeviceId, Entropy
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +42,8 @@ INTERFACE_POLL: Final = 2.0
 """Seconds between looks at the machine's interfaces."""
 RESOLVE_DEADLINE: Final = 3.0
 """Seconds a device has to answer for its own records; zeroconf asks up to three times in it."""
-RECORD_TTL: Final = 120
-"""Seconds a record lives: a host's records in RFC 6762 §10. A device that vanished is noticed within about this."""
 RECONFIRM_BELOW: Final = 30.0
 """Remaining lifetime in seconds at which a device is asked again: 75 % of its record is over (RFC 6762 §5.2)."""
-ECHO_DEADLINE: Final = 3.0
-"""Seconds within which a device must hear its own announcement, else multicast is blocked."""
 FLUSH_DELAY: Final = 1.1
 """Seconds for which a replaced record still stands beside the new one, and a margin (RFC 6762 §10.2: one second)."""
 MAX_RESOLVING: Final = 256
@@ -65,6 +64,8 @@ class Discovery:
         on_lost: Called with a device that said goodbye or fell silent.
         interfaces: Where the machine's interfaces are read.
         poll_interval: Seconds between looks at them.
+        entropy: Makes random names.
+        rotation: Seconds for which a random name is kept at least.
     """
 
     def __init__(
@@ -74,23 +75,22 @@ class Discovery:
         *,
         interfaces: Callable[[], Sequence[Interface]] = usable_interfaces,
         poll_interval: float = INTERFACE_POLL,
+        entropy: Entropy = os.urandom,
+        rotation: float = ROTATION,
     ) -> None:
         self._book = SightingBook(on_found, on_lost)
         self._read_interfaces = interfaces
         self._poll_interval = poll_interval
         self._interfaces: tuple[Interface, ...] = ()
         self._announcement: Announcement | None = None
-        self._service: AsyncServiceInfo | None = None
+        self._known = Acquaintances(DeviceId(""), {})
+        self._publisher = Publisher(Appearance(entropy, rotation))
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
         self._watching: asyncio.Task[None] | None = None
         self._resolving: dict[str, asyncio.Task[bool]] = {}
-        self._broadcasts: dict[str, asyncio.Future[None]] = {}
         self._changing = asyncio.Lock()
-        self._own_names: set[str] = set()
         self._socket_problem: str | None = None
-        self._announced_at: float | None = None
-        self._heard_self = False
         self.ignored = 0
         """Announcements that were malformed, contradictory or too many."""
 
@@ -100,30 +100,50 @@ class Discovery:
         return self._book.devices
 
     @property
+    def rooms(self) -> Sequence[Sighting | Stranger]:
+        """Who shows an open room now."""
+        return self._book.rooms
+
+    @property
     def problem(self) -> str | None:
         """Why devices may not be found, in words; None while all is well."""
         if self._socket_problem is not None:
             return self._socket_problem
         if not self._interfaces:
             return "this device has no network interface with an address"
-        if self._unheard():
+        if self._publisher.unheard:
             return "multicast DNS is blocked: this device does not hear its own announcement (UDP port 5353)"
         return None
 
-    async def start(self, announcement: Announcement | None) -> None:
-        """Begin to browse, and to advertise unless ``announcement`` is None."""
+    async def start(self, announcement: Announcement | None, known: Acquaintances) -> None:
+        """Begin to browse, and to advertise unless ``announcement`` is None.
+
+        Args:
+            announcement: What to advertise.
+            known: Who shall recognise this device, and be recognised.
+        """
         async with self._changing:
-            self._announcement = announcement
+            self._announcement, self._known = announcement, known
             self._interfaces = tuple(self._read_interfaces())
             await self._open()
         self._watching = asyncio.create_task(self._watch(), name="discovery interfaces")
 
-    async def update(self, announcement: Announcement | None) -> None:
-        """Advertise something else from now on, for example an open room; None withdraws."""
+    async def update(self, announcement: Announcement | None, known: Acquaintances) -> None:
+        """Advertise something else from now on, for example an open room; None withdraws.
+
+        Args:
+            announcement: What to advertise.
+            known: Who shall recognise this device, and be recognised; a change shows nothing to others.
+        """
         async with self._changing:
-            self._announcement = announcement
+            others = known != self._known
+            self._announcement, self._known = announcement, known
+            if others:
+                self._publisher.appearance.change()
             if self._zeroconf is not None:
                 await self._publish(self._zeroconf)
+                if others:
+                    self._look_again(self._zeroconf)
 
     async def refresh_interfaces(self) -> None:
         """Look at the machine's interfaces now and follow what changed."""
@@ -143,7 +163,7 @@ class Discovery:
         """Say goodbye and stop; no callback is called after this."""
         async with self._changing:
             tasks = [task for task in (self._watching, *self._resolving.values()) if task is not None]
-            await _cancel([*tasks, *self._broadcasts.values()])
+            await _cancel([*tasks, *self._publisher.sending()])
             if self._zeroconf is not None:
                 await self._shut(self._zeroconf)
 
@@ -164,7 +184,7 @@ class Discovery:
 
     async def _adopt_interfaces(self, zeroconf: AsyncZeroconf) -> None:
         try:
-            await zeroconf.async_update_interfaces(_selectors(self._interfaces))
+            await zeroconf.async_update_interfaces(membership_selectors(self._interfaces))
         except (OSError, RuntimeError) as error:
             self._socket_problem = f"multicast DNS cannot use an interface: {error}"
         else:
@@ -174,7 +194,8 @@ class Discovery:
         if self._browser is not None:
             await self._browser.async_cancel()
         await zeroconf.async_close()
-        self._browser = self._zeroconf = self._service = None
+        self._browser = self._zeroconf = None
+        self._publisher.forget()
 
     def _browse(self, zeroconf: AsyncZeroconf) -> None:
         # Unicast answers would reach only one of several agents that share port 5353 of an address: ask for multicast.
@@ -182,11 +203,15 @@ class Discovery:
             zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._service_changed], question_type=DNSQuestionType.QM
         )
 
+    async def _publish(self, zeroconf: AsyncZeroconf) -> None:
+        await self._publisher.publish(zeroconf, self._announcement, self._known, self._interfaces)
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._poll_interval)
             try:
                 await self.refresh_interfaces()
+                await self._rotate()
                 self._reconfirm_silent()
             except Exception:
                 log.exception("discovery could not follow the machine's interfaces")
@@ -198,69 +223,51 @@ class Discovery:
         if self._zeroconf is None:
             await self._open()
             return
-        renew = changed or self._unheard()
+        renew = changed or self._publisher.unheard
         if renew:
             # First: the interfaces that appear below announce what is published by then.
+            if changed:
+                self._publisher.appearance.change()
             await self._publish(self._zeroconf)
+            await self._publisher.said_goodbye()
         # Also without a change: an IPv6 address cannot be bound in its first second (RFC 4862 §5.4).
         await self._adopt_interfaces(self._zeroconf)
         if renew:
             await self._ask_again(self._zeroconf)
 
     async def _ask_again(self, zeroconf: AsyncZeroconf) -> None:
-        """Browse anew and ask everyone in sight: the network on the other side may be another one."""
+        """Browse anew; who is in sight and does not answer is lost.
+
+        The network may be another one, and whom this device saw before is no business of those who are there: nobody
+        is asked by name, and none is named as known (RFC 6762 §7.1).
+        """
         if self._browser is not None:
             await self._browser.async_cancel()
+        cache = zeroconf.zeroconf.cache
+        cache.async_remove_records(cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN))
         self._browse(zeroconf)
         for name in self._book.instances:
-            self._run(name, self._ask(name))
+            self._run(name, self._unless_heard(name))
 
-    # --- what this device says --------------------------------------------------------------------
+    async def _unless_heard(self, name: str) -> bool:
+        """An instance that answers takes the place of this wait."""
+        await asyncio.sleep(RESOLVE_DEADLINE)
+        self._book.remove(name)
+        return False
 
-    async def _publish(self, zeroconf: AsyncZeroconf) -> None:
-        before, after = self._service, self._service_info()
-        if before is not None and (after is None or after.name != before.name):
-            self._broadcast(before.name, await zeroconf.async_unregister_service(before))
-            before = None
-        self._service = after
-        if after is None:
-            self._announced_at = None
-            return
-        self._own_names.add(after.name)
-        if self._announced_at is None:
-            self._announced_at = asyncio.get_running_loop().time()
-        if before is not None:
-            self._broadcast(after.name, await zeroconf.async_update_service(after))
-        else:
-            # The name holds the device id, so nobody else has a claim to it: probing for a conflict would only
-            # let anyone on the network keep this device out.
-            sending = await zeroconf.async_register_service(after, cooperating_responders=True)
-            self._broadcast(after.name, sending)
+    def _look_again(self, zeroconf: AsyncZeroconf) -> None:
+        """Read what is known of all instances anew: others are recognised now."""
+        pointers = zeroconf.zeroconf.cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN)
+        for name in [str(getattr(pointer, "alias", "")) for pointer in pointers]:
+            if not self._publisher.appearance.is_own(_label(name)):
+                self._run(name, self._resolve_settled(zeroconf.zeroconf, name))
 
-    def _service_info(self) -> AsyncServiceInfo | None:
-        if self._announcement is None:
-            return None
-        return AsyncServiceInfo(
-            SERVICE_TYPE,
-            f"{instance_label(self._announcement)}.{SERVICE_TYPE}",
-            port=self._announcement.port,
-            properties=txt_record(self._announcement),
-            server=server_name(self._announcement.device),
-            parsed_addresses=list(advertised(self._interfaces)),
-            host_ttl=RECORD_TTL,
-            other_ttl=RECORD_TTL,
-        )
-
-    def _broadcast(self, name: str, sending: Awaitable[None]) -> None:
-        """Follow a series of announcements; an older series would still tell the old story after the new one."""
-        if (older := self._broadcasts.pop(name, None)) is not None:
-            older.cancel()
-        self._broadcasts[name] = asyncio.ensure_future(sending)
-
-    def _unheard(self) -> bool:
-        if self._heard_self or self._announced_at is None:
-            return False
-        return asyncio.get_running_loop().time() - self._announced_at > ECHO_DEADLINE
+    async def _rotate(self) -> None:
+        """Take another random name when the time of the present one is over."""
+        async with self._changing:
+            if self._zeroconf is not None and self._publisher.is_due():
+                self._publisher.appearance.change()
+                await self._publish(self._zeroconf)
 
     # --- what others say --------------------------------------------------------------------------
 
@@ -271,9 +278,9 @@ class Discovery:
         name: str,
         state_change: ServiceStateChange,
     ) -> None:
-        if name in self._own_names:
-            self._heard_self = True
-        elif state_change is ServiceStateChange.Removed:
+        if self._publisher.is_echo(_label(name)):
+            return
+        if state_change is ServiceStateChange.Removed:
             self._book.remove(name)
         else:
             self._run(name, self._resolve_settled(zeroconf, name))
@@ -308,15 +315,16 @@ class Discovery:
             return False
         try:
             addresses = dialable(info.parsed_scoped_addresses(), self._interfaces)
-            sighting = read_sighting(info.properties, info.server or "", info.port or 0, addresses)
+            heard = Heard(_label(name), info.server or "", info.port or 0, info.properties, addresses)
+            seen = read_announcement(heard, self._known)
         except RemoteProtocolError as error:
             log.debug("ignored an announcement: %s", error)
             self.ignored += 1
             self._book.remove(name)
             return False
-        if self._announcement is not None and sighting.device == self._announcement.device:
+        if isinstance(seen, Sighting) and seen.device == self._known.me:
             return False
-        self.ignored += not self._book.put(name, sighting)
+        self.ignored += not self._book.put(name, seen)
         return True
 
     def _reconfirm_silent(self) -> None:
@@ -344,18 +352,9 @@ class Discovery:
         return False
 
 
-def _selectors(interfaces: Sequence[Interface]) -> list[str | int]:
-    """One IPv4 address and one IPv6 address per interface: a second membership of an interface is refused.
-
-    zeroconf takes IPv6 interfaces by address; where two interfaces have the same one it needs the index.
-    """
-    every = [str(address.ip) for interface in interfaces for address in interface.ipv6]
-    chosen: list[str | int] = [str(interface.ipv4[0].ip) for interface in interfaces if interface.ipv4]
-    for interface in interfaces:
-        if interface.ipv6:
-            address = str(interface.ipv6[0].ip)
-            chosen.append(address if every.count(address) == 1 else interface.index)
-    return chosen
+def _label(name: str) -> str:
+    """The first label of an instance's name; it may hold dots."""
+    return name.removesuffix(f".{SERVICE_TYPE}")
 
 
 def _ip_version() -> IPVersion:

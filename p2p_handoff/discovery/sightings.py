@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which devices are in sight: the book that discovery keeps. Layer: I/O ring, no I/O itself.
 
-Several service instances can claim the same device id. The first one heard counts while it lasts, so that a
-latecomer cannot take a device's place; when it goes, the next one moves up. Specification: docs/specs/discovery.md §5.
+Several service instances can claim the same device id. One that was recognised by a tag counts before one that only
+says so; among equals the first one heard counts while it lasts, so that a latecomer cannot take a device's place; when
+it goes, the next one moves up. A device that changes its name thus stays in sight. Specification:
+docs/specs/discovery.md §4, §5.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from p2p_handoff.discovery.announcement import Sighting
+from p2p_handoff.discovery.announcement import Sighting, Stranger
 from p2p_handoff.ids import DeviceId
 
 MAX_INSTANCES: Final = 256
@@ -28,7 +30,7 @@ class SightingBook:
     def __init__(self, on_found: Callable[[Sighting], None], on_lost: Callable[[DeviceId], None]) -> None:
         self._on_found = on_found
         self._on_lost = on_lost
-        self._instances: dict[str, Sighting] = {}
+        self._instances: dict[str, Sighting | Stranger] = {}
         self._devices: dict[DeviceId, Sighting] = {}
 
     @property
@@ -37,37 +39,52 @@ class SightingBook:
         return self._devices
 
     @property
+    def rooms(self) -> tuple[Sighting | Stranger, ...]:
+        """Who shows an open room."""
+        return tuple(seen for seen in self._instances.values() if seen.room is not None)
+
+    @property
     def instances(self) -> tuple[str, ...]:
         """Names of all service instances that are remembered."""
         return tuple(self._instances)
 
     def names_of(self, device: DeviceId) -> tuple[str, ...]:
         """The service instances that claim to be a device."""
-        return tuple(name for name, sighting in self._instances.items() if sighting.device == device)
+        return tuple(name for name, seen in self._instances.items() if _device(seen) == device)
 
-    def put(self, instance: str, sighting: Sighting) -> bool:
-        """Note what an instance says now; False when the book is full."""
+    def put(self, instance: str, seen: Sighting | Stranger) -> bool:
+        """Note what an instance says now; False when the book is full. Strangers count while a room is open there."""
+        if isinstance(seen, Stranger) and seen.room is None:
+            self.remove(instance)
+            return True
         before = self._instances.get(instance)
         if before is None and len(self._instances) >= MAX_INSTANCES:
             return False
-        self._instances[instance] = sighting
-        if before is not None and before.device != sighting.device:
-            self._settle(before.device)
-        self._settle(sighting.device)
+        self._instances[instance] = seen
+        if before is not None and _device(before) != _device(seen):
+            self._settle(_device(before))
+        self._settle(_device(seen))
         return True
 
     def remove(self, instance: str) -> None:
         """Note that an instance is gone; an unknown one changes nothing."""
-        sighting = self._instances.pop(instance, None)
-        if sighting is not None:
-            self._settle(sighting.device)
+        seen = self._instances.pop(instance, None)
+        if seen is not None:
+            self._settle(_device(seen))
 
-    def _settle(self, device: DeviceId) -> None:
-        """Bring the device's entry in line with its first instance and tell what changed."""
-        current = next((seen for seen in self._instances.values() if seen.device == device), None)
+    def _settle(self, device: DeviceId | None) -> None:
+        """Bring the device's entry in line with its best instance and tell what changed."""
+        if device is None:
+            return
+        claims = [seen for seen in self._instances.values() if isinstance(seen, Sighting) and seen.device == device]
+        current = next((seen for seen in claims if seen.recognised), claims[0] if claims else None)
         if current is None:
             if self._devices.pop(device, None) is not None:
                 self._on_lost(device)
         elif self._devices.get(device) != current:
             self._devices[device] = current
             self._on_found(current)
+
+
+def _device(seen: Sighting | Stranger) -> DeviceId | None:
+    return seen.device if isinstance(seen, Sighting) else None

@@ -15,7 +15,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from p2p_handoff.content import strict_cbor
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError, TrustError
@@ -44,6 +46,7 @@ _SMALL_ORDER: Final = frozenset(
     )
 )
 """Encodings, without the sign bit, of the eight points whose order divides 8: under such a key anybody can sign."""
+_PAIR_KEY_BYTES: Final = 32
 _VERSION: Final = 1
 _MAX_ENCODED: Final = 2048
 """Bytes of an encoded identity, secret or public: the larger one takes 1,371."""
@@ -181,6 +184,28 @@ class Identity:
             LocalProtocolError: The context is empty or contains a NUL byte.
         """
         return self._signing_key.sign(_signed(context, message))
+
+    def agree(self, peer: PublicIdentity, use: bytes) -> bytes:
+        """A key that only this device and another one can compute, for one use; the same at both.
+
+        Args:
+            peer: The other device.
+            use: What the key is for: a short label without a NUL byte, one per use.
+
+        Returns:
+            32 bytes.
+
+        Raises:
+            TrustError: The other device's key is degenerate: anybody could compute the result.
+        """
+        try:
+            theirs = X25519PublicKey.from_public_bytes(peer.kem_key[MLKEM_KEY_BYTES:])
+            secret = self._x25519_key.exchange(theirs)
+        except ValueError:
+            raise TrustError("a device's encryption key is degenerate") from None
+        pair = "".join(sorted((self.device, peer.device))).encode("ascii")
+        info = b"p2p-handoff pair v1 " + use + b"\0" + pair
+        return HKDF(SHA256(), _PAIR_KEY_BYTES, salt=None, info=info).derive(secret)
 
     def to_bytes(self) -> bytes:
         """The secret keys, for the store: 32 bytes of Ed25519 seed, 64 of ML-KEM seed, 32 of X25519 scalar."""

@@ -19,6 +19,7 @@ DEFAULT_GENERATIONS: Final = 5
 """A working week of handoffs to and fro."""
 MAX_GENERATIONS: Final = 1000
 """More than anybody looks through; each costs what changed."""
+VISIBLE: Final = ("auto", "everyone", "linked", "nobody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Settings:
     receive_dir: Path = field(default_factory=lambda: Path.home() / "Handoff")
     """Where sessions arrive that are new on this device."""
     mdns: bool = True
+    visible: str = "auto"
+    """``auto``, ``everyone``, ``linked`` or ``nobody``: who recognises this device on the network."""
     relays: tuple[str, ...] = ()
     """URLs of shared relays, ``ws://HOST:PORT`` or ``wss://…``."""
     peers: tuple[str, ...] = ()
@@ -110,6 +113,12 @@ def _engine(value: Any) -> str:
     return str(value)
 
 
+def _visible(value: Any) -> str:
+    if value not in VISIBLE:
+        raise ValueError(f"must be one of {', '.join(VISIBLE)}")
+    return str(value)
+
+
 def _directory(value: Any) -> Path:
     path = Path(_text(value)).expanduser()
     if not path.is_absolute():
@@ -147,6 +156,7 @@ _CHECKS: Final = {
     "engine": _engine,
     "receive_dir": _directory,
     "mdns": _boolean,
+    "visible": _visible,
     "relays": _texts,
     "peers": _texts,
     "stun": _texts,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,8 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
 
 from p2p_handoff.agent.network import Listening, Lookout, Network
-from p2p_handoff.discovery.announcement import Announcement, Sighting
-from p2p_handoff.discovery.mdns import RECORD_TTL
+from p2p_handoff.discovery.announcement import Announcement, Heard, Sighting, Stranger, read_announcement
+from p2p_handoff.discovery.appearance import Appearance
+from p2p_handoff.discovery.publisher import RECORD_TTL
+from p2p_handoff.discovery.sightings import SightingBook
+from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.errors import TimedOutError, UnreachableError
 from p2p_handoff.ids import DeviceId, device_id
 from p2p_handoff.limits import RELAY_CONNECT_DEADLINE
@@ -248,29 +251,42 @@ class SimulatedLookout:
     ) -> None:
         self.host = host
         self.announcement: Announcement | None = None
-        self._found = found
-        self._lost = lost
-        self._seen: dict[str, Sighting] = {}
+        self.known = Acquaintances(DeviceId(""), {})
+        # Of its own: names change nothing else that is random in a simulation.
+        self._appearance = Appearance(random.Random(f"{host.name} {host.network.loop.time()}").randbytes)
+        self._book = SightingBook(found, lost)
         self._checking: dict[str, asyncio.TimerHandle] = {}
         self._asking: asyncio.TimerHandle | None = None
 
     @property
     def sightings(self) -> Mapping[DeviceId, Sighting]:
         """The devices in sight now."""
-        return {sighting.device: sighting for sighting in self._seen.values()}
+        return self._book.devices
 
-    async def start(self, announcement: Announcement | None) -> None:
+    @property
+    def rooms(self) -> Sequence[Sighting | Stranger]:
+        """Who shows an open room now."""
+        return self._book.rooms
+
+    async def start(self, announcement: Announcement | None, known: Acquaintances) -> None:
         """Begin to look, and to advertise."""
         self.host.network.lookouts[self.host.name] = self
         self.host.process.at_end.append(self._stop)
-        await self.update(announcement)
+        await self.update(announcement, known)
         self._ask_around(FIRST_QUESTION)
 
-    async def update(self, announcement: Announcement | None) -> None:
-        """Advertise something else from now on."""
-        self.announcement = announcement
+    async def update(self, announcement: Announcement | None, known: Acquaintances) -> None:
+        """Advertise something else from now on, or recognise others."""
+        others_known = known != self.known
+        self.announcement, self.known = announcement, known
+        if others_known:
+            self._appearance.change()
         for _, other in sorted(self._others().items()):
+            if announcement is None:
+                other.hear_goodbye(self.host.name)
             other.hear(self)
+            if others_known:
+                self.hear(other)
 
     async def close(self) -> None:
         """Say goodbye."""
@@ -290,9 +306,9 @@ class SimulatedLookout:
         link = network.link(self.host.name, name)
         if link.is_parted or speaker.announcement is None:
             return
-        sighting = _sighting(speaker)
+        said = speaker.said()
         delay = network.source.uniform(*HEARD_WITHIN)
-        network.loop.call_later(delay, self._heard, name, sighting, context=self.host.process.context.copy())
+        network.loop.call_later(delay, self._heard, name, said, context=self.host.process.context.copy())
 
     def hear_goodbye(self, name: str) -> None:
         """A device says goodbye."""
@@ -300,11 +316,16 @@ class SimulatedLookout:
             network = self.host.network
             network.loop.call_later(0.01, self._missed, name, context=self.host.process.context.copy())
 
-    def _heard(self, name: str, sighting: Sighting) -> None:
+    def said(self) -> Heard:
+        """What others hear of this device now."""
+        assert self.announcement is not None
+        made = self._appearance.advertisement(self.announcement, self.known, self.host.network.loop.time())
+        pairs = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in made.txt.items()}
+        return Heard(made.label, made.server, made.port, pairs, (self.host.name,))
+
+    def _heard(self, name: str, said: Heard) -> None:
         self._expire_later(name)
-        if self._seen.get(name) != sighting:
-            self._seen[name] = sighting
-            self._found(sighting)
+        self._book.put(name, read_announcement(said, self.known))
 
     def _expire_later(self, name: str) -> None:
         if name in self._checking:
@@ -314,17 +335,16 @@ class SimulatedLookout:
     def _expire(self, name: str) -> None:
         """A record is at its end: the device is asked, and answers if it is there."""
         other = self._others().get(name)
-        if other is not None and not self.host.network.link(self.host.name, name).is_parted:
-            self._heard(name, _sighting(other))
+        there = other is not None and other.announcement is not None
+        if other is not None and there and not self.host.network.link(self.host.name, name).is_parted:
+            self._heard(name, other.said())
         else:
             self._missed(name)
 
     def _missed(self, name: str) -> None:
         if name in self._checking:
             self._checking.pop(name).cancel()
-        sighting = self._seen.pop(name, None)
-        if sighting is not None:
-            self._lost(sighting.device)
+        self._book.remove(name)
 
     def _stop(self) -> None:
         for timer in self._checking.values():
@@ -337,12 +357,6 @@ class SimulatedLookout:
 
     def _others(self) -> dict[str, SimulatedLookout]:
         return {name: other for name, other in self.host.network.lookouts.items() if other is not self}
-
-
-def _sighting(speaker: SimulatedLookout) -> Sighting:
-    said = speaker.announcement
-    assert said is not None
-    return Sighting(said.device, said.name, said.version, (speaker.host.name,), said.port, said.room)
 
 
 def _nothing() -> None:

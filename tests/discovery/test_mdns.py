@@ -9,11 +9,21 @@ from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
-from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+from zeroconf import DNSQuestionType, ServiceStateChange
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from p2p_handoff.discovery.addresses import Interface
-from p2p_handoff.discovery.announcement import SERVICE_TYPE, Announcement, Sighting, instance_label, txt_record
+from p2p_handoff.discovery.announcement import (
+    SERVICE_TYPE,
+    Announcement,
+    Audience,
+    Sighting,
+    instance_label,
+    txt_record,
+)
+from p2p_handoff.discovery.appearance import ROTATION
 from p2p_handoff.discovery.mdns import Discovery
+from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.ids import DeviceId, RoomId, device_id
 
 LO = Interface(1, "lo", (ip_interface("127.0.0.1/8"),))
@@ -21,16 +31,26 @@ LAPTOP = Announcement(device_id(b"laptop"), "laptop", 4711, 1)
 DESKTOP = Announcement(device_id(b"desktop"), "desktop", 4712, 1)
 ROOM = (RoomId("abcdefghijklmnopqrstuvwxyz"), 42)
 PATIENCE = 10.0
+STRANGER = Acquaintances(DeviceId(""), {})
+PAIR_KEY = b"k" * 32
+KNOWS_DESKTOP = Acquaintances(LAPTOP.device, {DESKTOP.device: PAIR_KEY})
+KNOWS_LAPTOP = Acquaintances(DESKTOP.device, {LAPTOP.device: PAIR_KEY})
+HIDDEN = replace(DESKTOP, audience=Audience.LINKED)
+SEEN = Sighting(DESKTOP.device, "", 1, ("127.0.0.1",), 4712, recognised=True)
 
 
 class Watcher:
     """Discovery and a queue of what it told."""
 
-    def __init__(self, *interfaces: Interface) -> None:
+    def __init__(self, *interfaces: Interface, rotation: float = ROTATION) -> None:
         self.interfaces = interfaces
         self.told: asyncio.Queue[Sighting | DeviceId] = asyncio.Queue()
         self.discovery = Discovery(
-            self.told.put_nowait, self.told.put_nowait, interfaces=lambda: self.interfaces, poll_interval=0.1
+            self.told.put_nowait,
+            self.told.put_nowait,
+            interfaces=lambda: self.interfaces,
+            poll_interval=0.1,
+            rotation=rotation,
         )
 
     async def next(self) -> Sighting | DeviceId:
@@ -45,13 +65,18 @@ async def start() -> AsyncIterator[Start]:
     """Starts discovery on loopback."""
     watchers: list[Watcher] = []
 
-    async def begin(announcement: Announcement | None, *interfaces: Interface) -> Watcher:
-        watcher = Watcher(*(interfaces or (LO,)))
+    async def begin(
+        announcement: Announcement | None,
+        *interfaces: Interface,
+        known: Acquaintances = STRANGER,
+        rotation: float = ROTATION,
+    ) -> Watcher:
+        watcher = Watcher(*(interfaces or (LO,)), rotation=rotation)
         watchers.append(watcher)
-        await watcher.discovery.start(announcement)
+        await watcher.discovery.start(announcement, known)
         return watcher
 
-    yield lambda *arguments: asyncio.ensure_future(begin(*arguments))
+    yield lambda *arguments, **options: asyncio.ensure_future(begin(*arguments, **options))
     await asyncio.gather(*(watcher.discovery.close() for watcher in watchers))
 
 
@@ -74,7 +99,7 @@ async def test_a_device_does_not_find_itself(start: Start) -> None:
 async def test_a_room_opened_right_after_the_start_is_what_remains_seen(start: Start) -> None:
     browser = await start(None)
     desktop = await start(DESKTOP)
-    await desktop.discovery.update(replace(DESKTOP, room=ROOM))
+    await desktop.discovery.update(replace(DESKTOP, room=ROOM), STRANGER)
     while True:
         seen = await browser.next()
         if isinstance(seen, Sighting) and seen.room == ROOM:
@@ -86,14 +111,14 @@ async def test_a_room_opened_right_after_the_start_is_what_remains_seen(start: S
 async def test_a_withdrawn_announcement_is_lost(start: Start) -> None:
     browser, desktop = await start(None), await start(DESKTOP)
     await browser.next()
-    await desktop.discovery.update(None)
+    await desktop.discovery.update(None, STRANGER)
     assert await browser.next() == DESKTOP.device
 
 
 async def test_a_new_display_name_is_still_one_device(start: Start) -> None:
     browser, desktop = await start(None), await start(DESKTOP)
     await browser.next()
-    await desktop.discovery.update(replace(DESKTOP, name="study"))
+    await desktop.discovery.update(replace(DESKTOP, name="study"), STRANGER)
     while (seen := await browser.next()) and not (isinstance(seen, Sighting) and seen.name == "study"):
         pass
     assert list(browser.discovery.sightings) == [DESKTOP.device]
@@ -126,7 +151,7 @@ async def test_an_announcement_that_contradicts_itself_is_ignored_and_counted(st
         SERVICE_TYPE,
         f"{instance_label(DESKTOP)}.{SERVICE_TYPE}",
         port=1,
-        properties=txt_record(DESKTOP),
+        properties=dict(txt_record(DESKTOP)),
         server="somebody-else.local.",
         parsed_addresses=["127.0.0.1"],
     )
@@ -140,6 +165,108 @@ async def test_an_announcement_that_contradicts_itself_is_ignored_and_counted(st
 async def test_closing_twice_or_before_starting_is_no_error() -> None:
     watcher = Watcher(LO)
     await watcher.discovery.close()
-    await watcher.discovery.start(LAPTOP)
+    await watcher.discovery.start(LAPTOP, STRANGER)
     await watcher.discovery.close()
     await watcher.discovery.close()
+
+
+class Eavesdropper:
+    """Everything that is announced on loopback, in the order of its coming: names of instances."""
+
+    def __init__(self) -> None:
+        self.zeroconf = AsyncZeroconf(interfaces=["127.0.0.1"])
+        self.heard: list[str] = []
+        self.changed = asyncio.Event()
+        self.browser = AsyncServiceBrowser(
+            self.zeroconf.zeroconf, SERVICE_TYPE, handlers=[self.notice], question_type=DNSQuestionType.QM
+        )
+
+    def notice(self, name: str, state_change: ServiceStateChange, **_: object) -> None:
+        if state_change is ServiceStateChange.Added:
+            self.heard.append(name)
+            self.changed.set()
+
+    async def names(self, count: int) -> list[str]:
+        """Wait until that many names were heard."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.heard) < count:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.heard
+
+    async def close(self) -> None:
+        await self.browser.async_cancel()
+        await self.zeroconf.async_close()
+
+
+@pytest.fixture
+async def eavesdropper() -> AsyncIterator[Eavesdropper]:
+    made = Eavesdropper()
+    yield made
+    await made.close()
+
+
+async def test_a_hidden_device_is_found_by_its_acquaintance_and_by_nobody_else(
+    start: Start, eavesdropper: Eavesdropper
+) -> None:
+    laptop, stranger = await start(None, known=KNOWS_DESKTOP), await start(None)
+    await start(HIDDEN, known=KNOWS_LAPTOP)
+    assert await laptop.next() == SEEN
+    (name,) = await eavesdropper.names(1)
+    assert "desktop" not in name
+    assert DESKTOP.device[:6] not in name
+    assert not stranger.discovery.sightings
+    assert stranger.told.empty()
+    assert stranger.discovery.ignored == 0
+
+
+async def test_a_device_that_changes_its_name_stays_in_sight(start: Start, eavesdropper: Eavesdropper) -> None:
+    laptop = await start(None, known=KNOWS_DESKTOP)
+    await start(HIDDEN, known=KNOWS_LAPTOP, rotation=0.5)
+    names = await eavesdropper.names(4)
+    assert len(set(names)) == len(names)
+    assert await laptop.next() == SEEN
+    assert laptop.told.empty(), "neither lost nor found again"
+    assert laptop.discovery.sightings == {DESKTOP.device: SEEN}
+
+
+async def test_a_change_of_network_changes_the_name(start: Start, eavesdropper: Eavesdropper) -> None:
+    desktop = await start(HIDDEN, known=KNOWS_LAPTOP)
+    await eavesdropper.names(1)
+    other = Interface(99, "gone0", (ip_interface("192.0.2.99/24"),))
+    desktop.interfaces = (LO, other)
+    await desktop.discovery.refresh_interfaces()
+    first, second = await eavesdropper.names(2)
+    assert first != second
+
+
+async def test_who_was_a_stranger_is_recognised_once_there_is_a_link(start: Start) -> None:
+    laptop = await start(None)
+    desktop = await start(HIDDEN)
+    await desktop.discovery.update(HIDDEN, KNOWS_LAPTOP)
+    await laptop.discovery.update(None, KNOWS_DESKTOP)
+    assert await laptop.next() == SEEN
+    await laptop.discovery.update(None, STRANGER)
+    assert await laptop.next() == DESKTOP.device
+
+
+async def test_a_room_of_a_stranger_is_in_sight(start: Start) -> None:
+    laptop = await start(None)
+    await start(replace(HIDDEN, room=ROOM))
+    async with asyncio.timeout(PATIENCE):
+        while not laptop.discovery.rooms:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+    (stranger,) = laptop.discovery.rooms
+    assert (stranger.room, stranger.port, stranger.addresses) == (ROOM, 4712, ("127.0.0.1",))
+    assert not laptop.discovery.sightings
+
+
+async def test_from_everyone_to_linked_the_name_goes(start: Start) -> None:
+    stranger, laptop = await start(None), await start(None, known=KNOWS_DESKTOP)
+    desktop = await start(DESKTOP)
+    assert isinstance(await stranger.next(), Sighting)
+    assert await laptop.next() == Sighting(DESKTOP.device, "desktop", 1, ("127.0.0.1",), 4712)
+    await desktop.discovery.update(HIDDEN, KNOWS_LAPTOP)
+    assert await stranger.next() == DESKTOP.device
+    assert await laptop.next() == SEEN
+    assert laptop.told.empty()

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from p2p_handoff.discovery.announcement import Sighting
+from p2p_handoff.discovery.announcement import Sighting, Stranger
 from p2p_handoff.discovery.sightings import MAX_INSTANCES, SightingBook
-from p2p_handoff.ids import device_id
+from p2p_handoff.ids import RoomId, device_id
 
 LAPTOP = Sighting(device_id(b"laptop"), "laptop", 1, ("192.168.1.5",), 4711)
 DESKTOP = Sighting(device_id(b"desktop"), "desktop", 1, ("192.168.1.6",), 4711)
@@ -70,3 +70,43 @@ def test_a_flood_does_not_fill_the_memory_and_leaves_the_known_alone() -> None:
     assert diary.book.put("0", replace(LAPTOP, port=4712))
     assert len(diary.book.instances) == MAX_INSTANCES
     assert DESKTOP.device not in diary.book.devices
+
+
+KNOWN = replace(LAPTOP, name="", recognised=True)
+STRANGER = Stranger(1, ("192.168.1.7",), 4711, (RoomId("a" * 26), 42))
+
+
+def test_a_device_that_takes_another_name_is_neither_lost_nor_found_again() -> None:
+    diary = Diary()
+    diary.book.put("one", KNOWN)
+    diary.book.put("two", KNOWN)
+    diary.book.remove("one")
+    assert diary.told == [KNOWN]
+    assert diary.book.devices == {LAPTOP.device: KNOWN}
+
+
+def test_a_recognised_device_counts_before_one_that_only_says_so() -> None:
+    diary = Diary()
+    impostor = replace(LAPTOP, addresses=("6.6.6.6",))
+    diary.book.put("one", impostor)
+    diary.book.put("two", KNOWN)
+    assert diary.book.devices == {LAPTOP.device: KNOWN}
+    diary.book.put("three", replace(KNOWN, addresses=("6.6.6.6",)))
+    assert diary.told == [impostor, KNOWN]
+
+
+def test_a_stranger_counts_while_a_room_is_open_there() -> None:
+    diary = Diary()
+    diary.book.put("one", STRANGER)
+    assert list(diary.book.rooms) == [STRANGER]
+    diary.book.put("one", replace(STRANGER, room=None))
+    assert not diary.book.rooms
+    assert not diary.book.instances
+    assert not diary.told
+
+
+def test_a_stranger_that_becomes_known_is_found_and_back_again_lost() -> None:
+    diary = Diary()
+    for seen in (STRANGER, KNOWN, STRANGER):
+        diary.book.put("one", seen)
+    assert diary.told == [KNOWN, LAPTOP.device]

@@ -20,12 +20,14 @@ from typing import Any, Final, Self
 
 from p2p_handoff.discovery.announcement import Announcement, Sighting
 from p2p_handoff.discovery.mdns import Discovery
+from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.ids import DeviceId, RoomId, device_id
 from tests.network.lab import Host
 
 PORT: Final = 4711
 VERSION: Final = 1
 ROOM: Final = RoomId("abcdefghijklmnopqrstuvwxyz")
+STRANGER: Final = Acquaintances(DeviceId(""), {})
 PATIENCE: Final = 15.0
 """Seconds a test waits for something that takes one or two."""
 
@@ -118,7 +120,7 @@ def announcement(name: str, nameplate: int | None = None) -> Announcement:
 async def obey(discovery: Discovery, name: str, command: str, argument: str) -> None:
     match command:
         case "announce":
-            await discovery.update(announcement(name, int(argument)))
+            await discovery.update(announcement(name, int(argument)), STRANGER)
         case "refresh":
             await discovery.refresh_interfaces()
         case "reconfirm":
@@ -135,7 +137,7 @@ async def main(name: str, *, quiet: bool) -> None:
     # What is announced is true: something listens there. A second agent on one host finds the port taken.
     with suppress(OSError):
         await asyncio.start_server(lambda _, writer: writer.close(), None, PORT)
-    await discovery.start(announcement(name))
+    await discovery.start(announcement(name), STRANGER)
     say("started")
     loop = asyncio.get_running_loop()
     while (line := await loop.run_in_executor(None, sys.stdin.readline)).strip() not in ("", "close"):

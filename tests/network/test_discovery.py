@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from p2p_handoff.discovery.mdns import ECHO_DEADLINE
+from p2p_handoff.discovery.publisher import ECHO_DEADLINE
 from tests.network.discovery_host import PORT, ROOM, Discoverer, device_of
 from tests.network.lab import Lab
 

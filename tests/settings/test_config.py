@@ -17,6 +17,7 @@ handoff = false
 engine = "aiortc"
 receive_dir = "/srv/handoff"
 mdns = false
+visible = "nobody"
 relays = ["wss://relay.example/v1"]
 peers = ["192.0.2.7:4000"]
 stun = ["stun:192.0.2.8:3478"]
@@ -48,6 +49,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         engine="aiortc",
         receive_dir=Path("/srv/handoff"),
         mdns=False,
+        visible="nobody",
         relays=("wss://relay.example/v1",),
         peers=("192.0.2.7:4000",),
         stun=("stun:192.0.2.8:3478",),
@@ -69,6 +71,8 @@ def test_a_home_directory_may_be_written_with_a_tilde(tmp_path: Path, monkeypatc
     [
         ('colour = "red"', "unknown setting 'colour'"),
         ('handoff = "yes"', "handoff: must be true or false"),
+        ('visible = "friends"', "visible: must be one of auto, everyone, linked, nobody"),
+        ("visible = [1]", "visible: must be one of"),
         ('engine = "warp"', "engine: must be auto, aiortc or wrtc"),
         ('receive_dir = "here"', "receive_dir: must be an absolute path"),
         ("relays = [1]", "relays: must be a text"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from p2p_handoff.discovery.mdns import RECORD_TTL
+from p2p_handoff.discovery.publisher import RECORD_TTL
 from p2p_handoff.errors import TimedOutError, UnreachableError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.limits import RELAY_CONNECT_DEADLINE
@@ -138,6 +138,12 @@ async def test_devices_are_linked_by_a_code_as_in_life(simulation: Simulation) -
     [laptop], [desktop] = simulation.devices("laptop"), simulation.devices("desktop")
     for device in (laptop, desktop):
         await device.start()
+    await link_by_code(laptop, desktop)
+    assert {peer.name: peer.linked for peer in laptop.agent.discover()} == {"desktop": "own"}
+
+
+async def link_by_code(laptop: Device, desktop: Device) -> None:
+    """One shows a code and the other types it; both say that the other one is their own."""
     shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def show(code: str) -> None:
@@ -149,4 +155,56 @@ async def test_devices_are_linked_by_a_code_as_in_life(simulation: Simulation) -
     opening = asyncio.create_task(laptop.do(laptop.agent.link(on_code=show, decide=decide)))
     await desktop.do(desktop.agent.link(await shown, decide=decide))
     await opening
-    assert {peer.name: peer.linked for peer in laptop.agent.discover()} == {"desktop": "own"}
+
+
+async def test_linked_devices_recognise_each_other_and_strangers_see_nobody(simulation: Simulation) -> None:
+    [laptop, desktop], [stranger] = simulation.devices("laptop", "desktop"), simulation.devices("stranger")
+    for device in (laptop, desktop, stranger):
+        await device.start()
+    await asyncio.sleep(5)
+    assert in_sight(laptop) == {"desktop", "stranger"}
+    assert in_sight(stranger) == set()
+
+
+async def test_the_last_link_that_goes_makes_a_device_visible_again(simulation: Simulation) -> None:
+    [laptop, desktop], [stranger] = simulation.devices("laptop", "desktop"), simulation.devices("stranger")
+    for device in (laptop, desktop, stranger):
+        await device.start()
+    await asyncio.sleep(5)
+    await laptop.do(laptop.agent.unlink("desktop"))
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == {"laptop"}
+    assert in_sight(laptop) == {"stranger"}, "what the desktop shows to the laptop is nobody's to the laptop"
+    assert in_sight(desktop) == {"laptop", "stranger"}, "it has not heard, and the laptop shows itself to everyone"
+
+
+async def test_the_first_link_hides_both_at_once(simulation: Simulation) -> None:
+    [laptop], [desktop] = simulation.devices("laptop"), simulation.devices("desktop")
+    [stranger] = simulation.devices("stranger")
+    for device in (laptop, desktop, stranger):
+        await device.start()
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == {"laptop", "desktop"}
+    await link_by_code(laptop, desktop)
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == set()
+    assert in_sight(laptop) == {"desktop", "stranger"}
+
+
+@pytest.mark.parametrize(("visible", "seen"), [("nobody", set()), ("linked", set()), ("everyone", {"laptop"})])
+async def test_who_sees_a_device_is_a_setting(simulation: Simulation, visible: str, seen: set[str]) -> None:
+    [laptop], [stranger] = simulation.devices("laptop"), simulation.devices("stranger")
+    await laptop.start(visible=visible)
+    await stranger.start()
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == seen
+    assert in_sight(laptop) == {"stranger"}
+
+
+async def test_a_hidden_device_shows_the_room_of_its_code(simulation: Simulation) -> None:
+    [laptop], [desktop] = simulation.devices("laptop"), simulation.devices("desktop")
+    for device in (laptop, desktop):
+        await device.start(visible="linked")
+    await link_by_code(laptop, desktop)
+    await asyncio.sleep(5)
+    assert in_sight(laptop) == {"desktop"}
