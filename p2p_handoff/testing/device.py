@@ -238,6 +238,8 @@ class Device:
         record = self.record(session)
         if record is None or record.ownership.role is not Role.PRIMARY:
             return False
+        if self.agent.store.generations.change_of(record.id) is not None:
+            return False  # What is written while a state is brought back becomes a conflict copy.
         outgoing = self.agent.handoffs.outgoing_of(record.id)
         return outgoing is None or outgoing.machine.state in (SourceState.OFFERED, SourceState.COPYING)
 

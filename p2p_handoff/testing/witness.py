@@ -161,7 +161,7 @@ class Witness:
         primaries = lost = 0
         for device in self._devices:
             with opened(device) as store:
-                if store.incoming.pending_commits():
+                if store.incoming.pending_commits() or store.generations.changes():
                     return False
                 record = store.sessions.get(self._session)
                 if record is not None and record.ownership.role is Role.FROZEN:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from p2p_handoff.ids import TxnId
+from p2p_handoff.ids import SessionId, TxnId
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.statements import RefusalReason
+from p2p_handoff.store.generations import Cause, Change, Phase
 from p2p_handoff.testing.device import Device
 from p2p_handoff.testing.homes import identity
 from p2p_handoff.testing.witness import BrokenPromiseError, Witness
@@ -214,3 +215,17 @@ async def test_a_session_that_a_restored_home_has_lost_is_settled_and_nobodys(tw
     _nowhere(world)
     with pytest.raises(BrokenPromiseError, match="I4"):
         witness.check_settled()
+
+
+async def test_while_a_state_is_brought_back_nothing_is_acknowledged_and_nothing_settled(
+    two_devices: Sequence[Device],
+) -> None:
+    world = World(two_devices)
+    witness = await world.prepare()
+    assert world.desktop.acknowledges(world.session)
+    generations = world.desktop.agent.store.generations
+    generations.begin(Change("an undo", SessionId(world.session), Cause.UNDO, Phase.STAGING, 1))
+    assert not world.desktop.acknowledges(world.session)
+    assert not witness.is_settled()
+    generations.give_up("an undo")
+    witness.check_settled()
