@@ -26,7 +26,7 @@ from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.aftermath import Answer
 from p2p_handoff.security.identity import PublicIdentity
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.ownership import Verdict
+from p2p_handoff.session.ownership import Verdict, is_lost
 from p2p_handoff.session.signed import SignedStatement, encode_signed
 from p2p_handoff.session.statements import Grant, RefusalReason
 from p2p_handoff.store.records import PendingCommit, SessionRecord
@@ -120,5 +120,7 @@ def _tell_resumed(services: Services, wire: Wire, txn: TxnId, session: SessionId
     record = store.sessions.get(session)
     if decision is None or decision.verdict is not Verdict.ACCEPTED or pending or record is None:
         return
+    if is_lost(record.ownership, me=services.identity.device):
+        return  # It was accepted, and what was in it is gone.
     root = digest(record.manifest) if record.manifest else EMPTY.ref
     wire.send(msg.Resumed(txn, root, 0, ""))

@@ -261,6 +261,14 @@ def learn(held: Held, chain: Chain, *, me: DeviceId) -> Learned:
     return Learned(after, chain[2 * (state.accepted[frozen.txn] - 1)], forgotten)
 
 
+def acceptances(chain: Chain, *, me: DeviceId) -> tuple[Decision, ...]:
+    """What this device accepted, as a verified chain shows it: a home that forgot it must not refuse it now."""
+    pairs = ((read(granted, Grant), accepted) for granted, accepted in zip(chain[1::2], chain[2::2], strict=True))
+    return tuple(
+        Decision(grant.txn, grant.source, Verdict.ACCEPTED, accepted) for grant, accepted in pairs if grant.target == me
+    )
+
+
 def _forgotten(held: Held, chain: Chain, me: DeviceId) -> bool:
     frozen = held.ownership.frozen
     outstanding = None if frozen is None else frozen.txn

@@ -47,6 +47,7 @@ class OwnershipStore:
         with self._rows.change():
             self._rows.insert(new, held)
             if is_lost(held.ownership, me=self._rows.me):
+                self._rows.recall(held.chain)
                 self._rows.counter.forgotten()
         return held.ownership
 
@@ -69,6 +70,7 @@ class OwnershipStore:
                 self._rows.move(learned.held, self._common(record, learned))
                 self._rows.counter.advance()
             if learned.forgotten:
+                self._rows.recall(learned.held.chain)
                 self._rows.counter.forgotten()
         return learned.held.ownership
 

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from p2p_handoff.errors import LocalProtocolError, NotFoundError
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.session import chain as chains
+from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain, ChainState
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.ownership import Ownership
+from p2p_handoff.session.signed import encode_signed, read
+from p2p_handoff.session.statements import Accepted
 from p2p_handoff.store.counter import Counter
 from p2p_handoff.store.database import Database
 from p2p_handoff.store.records import Acceptance, NewSession, PartBinding, SessionRecord
@@ -105,6 +108,21 @@ class OwnershipRows:
         self.database.write("UPDATE sessions SET chain = ?, manifest = ? WHERE id = ?", (encoded, manifest, session))
         # Kept only if the row says the same: a transaction that fails later leaves a stale entry unused.
         self._proven[session] = encoded, held.chain, held.state
+
+    def recall(self, chain: Chain) -> None:
+        """Decisions of this device that a verified chain shows and the home has forgotten: inside a transaction."""
+        for decision in journal.acceptances(chain, me=self.me):
+            self.database.write(
+                "INSERT INTO decisions (txn, session, source, verdict, statement) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (
+                    decision.txn,
+                    read(decision.statement, Accepted).session,
+                    decision.source,
+                    decision.verdict.value,
+                    encode_signed(decision.statement),
+                ),
+            )
 
     def bind(self, session: SessionId, bindings: Iterable[PartBinding]) -> None:
         """Where parts of the session are.

@@ -47,6 +47,7 @@ OLD_OF_THREE: Final = Scope(
 OLD_B_OF_THREE: Final = replace(
     OLD_OF_THREE, name="B's home restored, of three", restores="B", pushes="AB", txns=1, cuts=1
 )
+OLD_BOTH: Final = replace(OLD_A, name="both homes restored", restores="A B", cuts=0)
 OLD_BACK: Final = replace(OLD_B, name="there and back, B's home restored", txns=2, pushes="AB BA")
 UNDONE: Final = Scope("undone", undoes=1, edits=1, nonces=1, crashes=1, cuts=0, fifo=True)
 UNDONE_BACK: Final = replace(UNDONE, name="there and back, undone", txns=2, pushes="AB BA", crashes=0)
@@ -135,6 +136,7 @@ BUGS: Final = (
     Bug("an old copy grants its epoch again", home_seeds.old_copies_grant, OLD_OF_THREE),
     Bug("an old copy refuses what it may have accepted", home_seeds.old_copies_refuse, OLD_B_OF_THREE),
     Bug("an old copy takes a forgotten epoch up", home_seeds.forgotten_epochs_are_taken_up, OLD_B),
+    Bug("an old copy refuses its own acceptance", home_seeds.own_acceptances_are_not_recalled, OLD_BOTH),
     Bug("an undo brings back the epoch as well", home_seeds.undo_brings_back_the_epoch, UNDONE_BACK),
     Bug("an undo of what is granted", home_seeds.undo_of_what_is_granted, UNDONE),
     Bug("an undo by a secondary", home_seeds.undo_by_a_secondary, UNDONE),

@@ -211,3 +211,7 @@ def fork_ends_by_its_own_picture(patch: pytest.MonkeyPatch) -> None:
             forks.end(doing)
 
     patch.setattr(forks, "merged", own)
+
+
+def own_acceptances_are_not_recalled(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(journal, "acceptances", lambda _chain, *, me: ())  # noqa: ARG005 - the name that it is called by

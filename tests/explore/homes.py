@@ -88,6 +88,13 @@ def owner_changed(doing: Doing, session: SessionId) -> None:
             _tell(doing, peer, (held,))
 
 
+def recall(doing: Doing, chain: Chain) -> None:
+    """OwnershipRows.recall."""
+    for decision in journal.acceptances(chain, me=doing.id):
+        if doing.decision(decision.txn) is None:
+            doing.save_decision(decision)
+
+
 def forgotten(doing: Doing) -> None:
     """OwnershipStore.learn, its last line: a statement of this device's was not known here."""
     if doing.durable.mark is not None:
@@ -211,6 +218,7 @@ def _remember_lost(doing: Doing, session: SessionId, chain: Chain) -> None:
     doing.save_copies(session, tuple((0, None) for _ in range(1)))
     doing.count()
     if is_lost(held.ownership, me=doing.id):
+        recall(doing, chain)
         forgotten(doing)
     owner_changed(doing, session)
 
@@ -232,8 +240,8 @@ def _begin_list(doing: Doing, peer: DeviceId) -> None:
     """What it listed before and did not show counts no more: it may be an old copy by now itself."""
     listed = find(doing.past.lists, peer)
     held = dict(doing.durable.held)
-    unknown = (name for name, epoch, _ in listed or () if name not in held or held[name].state.epoch < epoch)
-    if any(unknown):
+    concerning = [item for item in listed or () if item[0] in held or item[2] == doing.id]
+    if any(name not in held or held[name].state.epoch < epoch for name, epoch, _ in concerning):
         lists = tuple(item for item in doing.past.lists if item[0] != peer)
         doing.past = replace(doing.past, lists=lists)
 

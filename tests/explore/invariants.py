@@ -271,9 +271,11 @@ def not_ready(device: Device, after: Durable) -> str | None:
     """I5: what is accepted answers this device's own latest READY of that handoff, which a restart forgets."""
     before = {txn for txn, _ in device.durable.decisions}
     nonces = {item.machine.txn: item.nonce for item in device.ins}
-    chains = {txn: held.chain for _, held in after.held for txn in held.state.accepted}
+    primary = [held for _, held in after.held if held.ownership.role.value == "primary"]
+    chains = {txn: held.chain for held in primary for txn in held.state.accepted}
     for txn, decision in after.decisions:
-        if txn in before or not isinstance(decode_statement(decision.statement.body), Accepted):
+        # What a restored home learns of its own acceptances does not make it primary.
+        if txn in before or txn not in chains or not isinstance(decode_statement(decision.statement.body), Accepted):
             continue
         grant = decode_statement(chains[txn][-2].body)
         if not isinstance(grant, Grant) or not grant.nonce or grant.nonce != nonces.get(txn):
@@ -358,8 +360,9 @@ def takes_part(was: Durable, now: Durable) -> bool:
     old = {session: held.ownership.role.value for session, held in was.held}
     roles = {session: held.ownership.role.value for session, held in now.held}
     begins = any(role != "secondary" and old.get(session) != role for session, role in roles.items())
-    decided = {txn for txn, _ in now.decisions} - {txn for txn, _ in was.decisions}
-    return begins or bool(decided)
+    known = {txn for txn, _ in was.decisions}
+    refused = any(decision.verdict.value == "refused" and txn not in known for txn, decision in now.decisions)
+    return begins or refused
 
 
 def knows_all(device: Device) -> bool:

@@ -129,7 +129,9 @@ def _answer_forgotten(doing: Doing, peer: DeviceId, message: msg.Query | msg.Gra
     decision = doing.decision(grant.txn)
     assert decision is not None
     doing.send(peer, aftermath.decision_message(decision, doing.counter))
-    if decision.verdict.value == "accepted" and grant.txn not in doing.durable.pending:
+    held = doing.held(grant.session)
+    lost = held is None or is_lost(held.ownership, me=doing.id)
+    if decision.verdict.value == "accepted" and grant.txn not in doing.durable.pending and not lost:
         doing.send(peer, msg.Resumed(grant.txn, grant.root, 0, ""))
 
 

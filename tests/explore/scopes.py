@@ -14,6 +14,7 @@ SMALL: Final = (
 )
 """For the ordinary tests: seconds."""
 
+BOTH: Final = Scope("both homes restored", homes=True, restores="A B", nonces=2, crashes=0, cuts=0, fifo=True)
 RESTORED: Final = (
     Scope("A's home restored", homes=True, restores="A", nonces=2, crashes=0, cuts=1, fifo=True),
     Scope("B's home restored", homes=True, restores="B", nonces=2, crashes=0, cuts=1, fifo=True),
@@ -29,6 +30,7 @@ CI: Final = (
     Scope("push and take at once, in order", txns=2, takes="BA", crashes=1, cuts=1, fifo=True),
     Scope("push, and a take by C, in order", devices=3, txns=2, takes="CA", nonces=1, crashes=1, cuts=0, fifo=True),
     *RESTORED,
+    BOTH,
     UNDONE,
     REUNITED,
     *SMALL,

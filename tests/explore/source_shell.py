@@ -206,6 +206,7 @@ def store_learned(doing: Doing, session: SessionId, chain: Chain) -> None:
         doing.save(learned.held)
         doing.count()
     if learned.forgotten:
+        homes.recall(doing, learned.held.chain)
         homes.forgotten(doing)
     frozen = held.ownership.frozen
     granted = None if frozen is None else doing.granted(frozen.txn)

@@ -161,3 +161,10 @@ def test_a_fork_names_what_it_left(parent: Parent | None) -> None:
     stranger = chains.create(A, session_id(2), ROOT, parent)
     with pytest.raises(LocalProtocolError):
         journal.fork(frozen(), stranger, me=A.device)
+
+
+def test_what_a_device_accepted_is_read_from_a_chain() -> None:
+    chain = chain_of(1, 2, 1)
+    (mine,) = journal.acceptances(chain, me=device(1).device)
+    assert (mine.source, mine.verdict, mine.statement) == (device(2).device, Verdict.ACCEPTED, chain[4])
+    assert journal.acceptances(chain_of(1), me=device(1).device) == ()

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff.errors import TrustError
+from p2p_handoff.errors import LocalProtocolError, TrustError
 from p2p_handoff.session import chain as chains
+from p2p_handoff.session.ownership import Verdict
+from p2p_handoff.session.signed import read
+from p2p_handoff.session.statements import Grant, RefusalReason
 from p2p_handoff.store.store import Store, open_store
 from tests.session.ownership_world import chain_of, device
 from tests.store.store_world import SESSION, A, B, freeze, known_chain, new_session
@@ -82,3 +85,16 @@ def test_a_peer_that_saw_less_is_no_news(store: Store) -> None:
     store.ownership.start(new_session(device(1)))
     assert not store.counter.witness(1)
     store.counter.check()
+
+
+def test_regression_an_old_copy_that_learns_of_its_own_acceptance_does_not_refuse_it(store: Store) -> None:
+    chain = chain_of(2, 1)  # this device accepted what the other one granted, and has forgotten even the session
+    grant = read(chain[1], Grant)
+    store.ownership.follow(replace(new_session(A), chain=chain))
+    known = store.incoming.decision(grant.txn)
+    assert known is not None
+    assert (known.verdict, known.source, known.statement) == (Verdict.ACCEPTED, B.device, chain[2])
+    store.counter.confirm()
+    refused = chains.refuse(A, grant.session, grant.txn, B.device, RefusalReason.UNKNOWN)
+    with pytest.raises(LocalProtocolError, match="never changes"):
+        store.incoming.refuse(refused, A.public.identity_key)
