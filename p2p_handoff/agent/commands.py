@@ -7,7 +7,7 @@ One function per command: it checks the arguments, calls the agent, and shapes t
 from __future__ import annotations
 
 import asyncio
-import math
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -484,6 +484,7 @@ def _number(args: Mapping[str, Any], key: str, default: float) -> float:
     value = args.get(key)
     if value is None:
         return default
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+    # Compared with the largest float: an integer beyond it is below infinity, and no float.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
         raise UsageError(f"the argument {key!r} must be a number, not negative")
     return float(value)

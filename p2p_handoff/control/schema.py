@@ -81,7 +81,7 @@ def check_protocol(version: object, *, theirs: str, ours: str) -> None:
     Raises:
         VersionError: They differ.
     """
-    if version != PROTOCOL:
+    if type(version) is not int or version != PROTOCOL:  # true and 1.0 equal 1
         raise VersionError(
             f"{theirs} speaks version {version!s:.10} of the local protocol and {ours} version {PROTOCOL}",
             advice="'handoff agent stop' ends the running agent; the next command starts the installed one",

@@ -119,10 +119,10 @@ class AiortcConnection(NegotiatedConnection):
     @override
     async def _take(self, description: str, kind: Literal["offer", "answer"]) -> None:
         self._require_alive()
-        sdp.check_description(description)
+        accepted = sdp.for_engine(description)
         self._remote_limit = sdp.max_message_size(description) or self._accepts
         try:
-            await self._peer.setRemoteDescription(RTCSessionDescription(sdp.keep_literal_candidates(description), kind))
+            await self._peer.setRemoteDescription(RTCSessionDescription(accepted, kind))
         except Exception as error:
             # The library's parser answers malformed text with whatever its string operations raise.
             raise EngineError(f"this {kind} cannot be used: {error}") from error

@@ -164,9 +164,9 @@ class NativeConnection(NegotiatedConnection):
     @override
     async def _take(self, description: str, kind: Literal["offer", "answer"]) -> None:
         self._require_alive()
-        sdp.check_description(description)
+        accepted = sdp.for_engine(description)
         self._remote_limit = sdp.max_message_size(description) or self._accepts
-        remote = self._webrtc.RTCSessionDescriptionInit(kind, sdp.keep_literal_candidates(description))
+        remote = self._webrtc.RTCSessionDescriptionInit(kind, accepted)
         try:
             await self._peer.set_remote_description(remote)
         except (self._webrtc.RTCException, ValueError) as error:

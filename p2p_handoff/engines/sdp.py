@@ -14,10 +14,11 @@ from typing import Final
 from p2p_handoff.errors import EngineError
 from p2p_handoff.limits import KIB, MAX_ENVELOPE
 
-_SHA256_FINGERPRINT: Final = re.compile(
-    r"^a=fingerprint:sha-256 ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})\s*$", re.IGNORECASE | re.MULTILINE
-)
-_ANY_FINGERPRINT: Final = re.compile(r"^a=fingerprint:(\S+)", re.IGNORECASE)
+_FINGERPRINT: Final = re.compile(r"^a=fingerprint:\s*(\S*)\s*(.*?)\s*$", re.IGNORECASE)
+_SHA256: Final = "sha-256"
+_SHA256_VALUE: Final = re.compile(r"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", re.IGNORECASE)
+_FOREIGN: Final = re.compile(r"[^\x20-\x7e\r\n]|\r(?!\n)")
+"""What ends a line for some readers of a description and not for others, and what no engine writes."""
 _MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:(\d{1,10})\s*$", re.MULTILINE)
 _DEFAULT_MAX_MESSAGE: Final = 64 * KIB
 """What a peer takes that announces nothing (RFC 8841 §6)."""
@@ -29,10 +30,12 @@ def check_description(sdp: str) -> None:
     """Refuse a description that no engine needs to parse.
 
     Raises:
-        EngineError: It is not text of a plausible size with one application section and one SHA-256 fingerprint.
+        EngineError: It is not plain text of a plausible size with one application section and one SHA-256 fingerprint.
     """
     if len(sdp) > MAX_ENVELOPE:
         raise EngineError(f"a session description of {len(sdp)} characters is too long")
+    if _FOREIGN.search(sdp):
+        raise EngineError("a session description has characters that do not belong in one")
     media = [line for line in sdp.splitlines() if line.startswith("m=")]
     if len(media) != 1 or not media[0].startswith("m=application "):
         raise EngineError("a session description must have one section, for data channels")
@@ -45,9 +48,12 @@ def sha256_fingerprint(sdp: str) -> bytes:
     Raises:
         EngineError: There is none, or more than one (RFC 8122 §5 allows several; a sealed offer has one).
     """
-    found = _SHA256_FINGERPRINT.findall(sdp)
+    every = map(_FINGERPRINT.match, sdp.splitlines())
+    found = [match[2] for match in every if match and match[1].lower() == _SHA256]
     if len(found) != 1:
         raise EngineError(f"a session description must have one SHA-256 fingerprint, this one has {len(found)}")
+    if not _SHA256_VALUE.fullmatch(found[0]):
+        raise EngineError("the SHA-256 fingerprint of a session description is malformed")
     return bytes.fromhex(found[0].replace(":", ""))
 
 
@@ -55,6 +61,16 @@ def max_message_size(sdp: str) -> int:
     """Bytes per message that the author of a description accepts; 0 stands for no limit (RFC 8841 §6.1)."""
     found = _MAX_MESSAGE.search(sdp)
     return int(found.group(1)) if found else _DEFAULT_MAX_MESSAGE
+
+
+def for_engine(sdp: str) -> str:
+    """What an engine is given of a peer's description: one fingerprint, and candidates that are addresses.
+
+    Raises:
+        EngineError: As ``check_description``.
+    """
+    check_description(sdp)
+    return keep_sha256_fingerprint(keep_literal_candidates(sdp))
 
 
 def require_candidates(sdp: str) -> str:
@@ -112,8 +128,8 @@ def _address(candidate: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | 
 
 
 def _is_other_fingerprint(line: str) -> bool:
-    found = _ANY_FINGERPRINT.match(line)
-    return found is not None and found.group(1).lower() != "sha-256"
+    found = _FINGERPRINT.match(line)
+    return found is not None and found[1].lower() != _SHA256
 
 
 def _text(lines: list[str]) -> str:

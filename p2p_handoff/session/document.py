@@ -10,7 +10,8 @@ linear. Specification: docs/specs/conversation.md §1-2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from pycrdt import Array, Doc
@@ -90,14 +91,10 @@ class LineDocument:
     def _apply(self, update: bytes) -> list[list[dict[str, Any]]]:
         """Apply to the array and return its change events."""
         deltas: list[list[dict[str, Any]]] = []
-        subscription = self._array.observe(lambda event: deltas.append(event.delta))  # type: ignore[attr-defined]  # pycrdt types every event as its base
-        try:
+        with _contained("a document update cannot be applied"):
+            subscription = self._array.observe(lambda event: deltas.append(event.delta))  # type: ignore[attr-defined]  # pycrdt types every event as its base
             self._doc.apply_update(update)
             self._array.unobserve(subscription)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as failure:  # pyo3's PanicException is no Exception
-            raise IntegrityError("a document update cannot be applied") from failure
         return deltas
 
     def _follow(self, delta: Sequence[dict[str, Any]]) -> None:
@@ -142,11 +139,12 @@ class LineDocument:
             self._splice(length - bool(open_tail), length, split_lines(open_tail + data))
 
     def _splice(self, start: int, stop: int, lines: Sequence[bytes]) -> None:
-        if stop > start:
-            del self._array[start:stop]
-        for at in range(0, len(lines), _BATCH):
-            with self._doc.transaction():
-                self._array[start + at : start + at] = list(lines[at : at + _BATCH])
+        with _contained("a document cannot be edited"):
+            if stop > start:
+                del self._array[start:stop]
+            for at in range(0, len(lines), _BATCH):
+                with self._doc.transaction():
+                    self._array[start + at : start + at] = list(lines[at : at + _BATCH])
         self._items[start:stop] = lines
 
     def lines(self) -> list[bytes]:
@@ -158,19 +156,22 @@ class LineDocument:
         return b"".join(self.lines())
 
     def state_vector(self) -> bytes:
-        """What this replica has seen, to be given to a peer's ``update_since()``. Deletions are not counted in it."""
-        return self._doc.get_state()
+        """What this replica has seen, to be given to a peer's ``update_since()``. Deletions are not counted in it.
+
+        Raises:
+            IntegrityError: The document came from a hostile update.
+        """
+        with _contained("a document's state vector cannot be told"):
+            return self._doc.get_state()
 
     def update_since(self, state: bytes = EMPTY_STATE) -> bytes:
         """Everything that a replica with that state vector lacks, and all deletions.
 
         Raises:
-            IntegrityError: The state vector is malformed.
+            IntegrityError: The state vector is malformed, or the document came from a hostile update.
         """
-        try:
+        with _contained("a document's updates since a state vector cannot be told"):
             return self._doc.get_update(state)
-        except ValueError as failure:
-            raise IntegrityError("a document's state vector is malformed") from failure
 
     def gained_since(self, state: bytes) -> bool:
         """True when lines were inserted since that state vector; deletions show in ``render()`` only.
@@ -182,6 +183,17 @@ class LineDocument:
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+@contextmanager
+def _contained(what: str) -> Iterator[None]:
+    """Whatever the library makes of a hostile update, at once or at any later use of the document, is one typed error."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as failure:  # pyo3's PanicException is no Exception
+        raise IntegrityError(what) from failure
 
 
 def _check_writers(update: bytes) -> None:

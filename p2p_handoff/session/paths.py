@@ -151,7 +151,9 @@ def _comparison_key(text: str, *, fold: bool, normalise: bool) -> str:
 
 def _cleaned(text: str) -> str:
     text = "".join(character for character in text[:_MAX_PROPOSAL] if not _is_hidden(character))
-    text = _LEADING.sub("", _FORBIDDEN.sub("", unicodedata.normalize("NFC", text)))
+    # Again after what stood between two characters is gone: a mark then belongs to the letter before it.
+    text = unicodedata.normalize("NFC", _FORBIDDEN.sub("", unicodedata.normalize("NFC", text)))
+    text = _LEADING.sub("", text)
     text = _TRAILING.sub("", _shortened(text, MAX_NAME_BYTES - len("_")))
     if not any(unicodedata.category(character)[0] in _VISIBLE_CLASSES for character in text):
         return ""

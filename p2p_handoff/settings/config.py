@@ -69,7 +69,7 @@ def load(home: Path) -> Settings:
         raise UsageError(f"{path} cannot be read: {error}") from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number may have too many digits
         raise UsageError(f"{path} is not valid TOML: {error}", advice="mend the line it names") from None
     return replace(defaults, **{key: _checked(path, key, value) for key, value in table.items()})
 
@@ -85,7 +85,7 @@ def _checked(path: Path, key: str, value: Any) -> Any:
         raise UsageError(f"{path}: unknown setting {key!r}", advice=f"known are {', '.join(_CHECKS)}")
     try:
         return check(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of a user that there is not
         raise UsageError(f"{path}: {key}: {error}") from None
 
 

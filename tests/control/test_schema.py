@@ -58,7 +58,7 @@ def test_a_request_is_read_as_it_was_written() -> None:
     assert read_request(request_line("to", {"peer": "desktop"}, interactive=True)) == ("to", {"peer": "desktop"}, True)
 
 
-@pytest.mark.parametrize("version", [None, 0, PROTOCOL + 1, "1"])
+@pytest.mark.parametrize("version", [None, 0, PROTOCOL + 1, "1", True, 1.0])
 def test_another_version_is_refused_in_words(version: object) -> None:
     with pytest.raises(VersionError, match=f"version {version}.* the agent version {PROTOCOL}"):
         read_request({"protocol": version, "command": "peers"})

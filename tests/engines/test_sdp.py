@@ -86,3 +86,21 @@ def test_candidates_that_name_a_host_are_dropped() -> None:
     named = "a=candidate:4 1 udp 1 tracker.example 80 typ host"
     kept = sdp.keep_literal_candidates(text(*LINES, named, "a=candidate:"))
     assert kept == text(*LINES)
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r", "\0"])
+def test_a_line_that_only_some_readers_see_is_refused(separator: str) -> None:
+    hidden = f"a=x:y{separator}a=fingerprint:sha-256 {bytes(32).hex(':')}"
+    with pytest.raises(EngineError):
+        sdp.check_description(text(*LINES, hidden))
+
+
+def test_a_malformed_fingerprint_beside_a_good_one_is_refused() -> None:
+    with pytest.raises(EngineError, match="this one has 2"):
+        sdp.check_description(text(*LINES, "a=fingerprint:sha-256 00:01"))
+
+
+def test_an_engine_is_given_one_fingerprint_and_addresses_only() -> None:
+    named = "a=candidate:4 1 udp 1 tracker.example 80 typ host"
+    given = sdp.for_engine(text(*LINES, named))
+    assert given == text(*(line for line in LINES if "sha-384" not in line))

@@ -259,3 +259,13 @@ def test_reading_a_fragmented_document_is_not_quadratic() -> None:
     here = LineDocument.empty(2)
     here.apply(scattered.get_update())
     assert here.lines() == [b"%d\n" % number for number in reversed(range(5_000))]
+
+
+def test_an_update_that_is_taken_and_panics_later_is_a_typed_error_then() -> None:
+    hostile = bytes.fromhex(
+        "010100010000000a7402630a00420a740000007f01010264010101010264010101010169d916987f65531031cb2d02"
+    )
+    document = _document(b"one\ntwo\nthree\n", 7)
+    document.apply(hostile)
+    with pytest.raises(IntegrityError, match="cannot be told"):
+        document.update_since()

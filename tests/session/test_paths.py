@@ -217,3 +217,7 @@ def test_attempts_differ_however_long_the_name() -> None:
     names = {conflict_name("ü" * 127 + ".md", "d" * 200, STAMP, attempt) for attempt in range(1, 20)}
     assert len(names) == 19
     assert all(name.endswith(".md") and name.startswith("üü") for name in names)
+
+
+def test_a_mark_that_a_forbidden_character_kept_apart_is_composed_with_its_letter() -> None:
+    assert safe_name("cafe:\u0301", "x") == "caf\u00e9"
