@@ -187,7 +187,7 @@ class LineDocument:
 
 @contextmanager
 def _contained(what: str) -> Iterator[None]:
-    """Whatever the library makes of a hostile update, at once or at any later use of the document, is one typed error."""
+    """Whatever the library makes of a hostile update, at once or at a later use of the document, is a typed error."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):

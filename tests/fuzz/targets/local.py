@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from p2p_handoff.agent import commands
-from p2p_handoff.agent.config import CONFIG_NAME, load
 from p2p_handoff.control import schema
 from p2p_handoff.errors import HandoffError, UsageError
+from p2p_handoff.settings.config import CONFIG_NAME, load
 from tests.fuzz.target import BrokenPromiseError, Shape, Target, attempt, must
 from tests.fuzz.targets.places import ground
 
