@@ -88,6 +88,9 @@ def test_a_home_directory_may_be_written_with_a_tilde(tmp_path: Path, monkeypatc
         ("resume = 3", "resume: must be a table"),
         ('resume = { folder = "rm -rf" }', "resume: must be a list"),
         ("name = ", "not valid TOML"),
+        (f"port = {'9' * 5000}", "not valid TOML"),
+        (f"peers = {'[' * 5000}", "not valid TOML"),
+        ('receive_dir = "~nobody-of-this-name/x"', "receive_dir: "),
     ],
 )
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, line: str, clause: str) -> None:

@@ -14,12 +14,15 @@ from zeroconf import DNSIncoming, ServiceInfo  # type: ignore[attr-defined]  # i
 from p2p_handoff.discovery.addresses import MAX_ADDRESSES, Interface, dialable
 from p2p_handoff.discovery.announcement import (
     SERVICE_TYPE,
+    Advertisement,
     Announcement,
-    instance_label,
-    read_sighting,
+    Heard,
+    Stranger,
+    advertise,
+    read_announcement,
     server_name,
-    txt_record,
 )
+from p2p_handoff.discovery.veil import Acquaintances, draw
 from p2p_handoff.engines import sdp
 from p2p_handoff.errors import SealError
 from p2p_handoff.ids import DeviceId, RoomId
@@ -70,17 +73,16 @@ def _judge_engine(text: str, announced: bytes) -> None:
 
 def _sighting(data: bytes) -> bool:
     match plan(data):
-        case [dict(txt), str(server), int(port), list(claimed)]:
+        case [dict(txt), str(label), str(server), int(port), list(claimed)]:
             properties = {key: value for key, value in txt.items() if isinstance(key, bytes)}
         case [bytes(packet), bytes(record)]:
             return _packet(packet, record)
         case _:
             return False
-    texts = [item for item in claimed if isinstance(item, str)]
-    addresses = dialable(texts, _INTERFACES)
+    addresses = dialable([item for item in claimed if isinstance(item, str)], _INTERFACES)
     _judge_addresses(addresses)
     kept = {key: value for key, value in properties.items() if isinstance(value, bytes | None)}
-    return _judged(kept, server, port, addresses)
+    return _judged(Heard(label, server, port, kept, addresses))
 
 
 def _judge_addresses(addresses: tuple[str, ...]) -> None:
@@ -91,39 +93,47 @@ def _judge_addresses(addresses: tuple[str, ...]) -> None:
         must(not (address.is_multicast or address.is_unspecified), "an address is none of one device")
 
 
-def _judged(properties: dict[bytes, bytes | None], server: str, port: int, addresses: tuple[str, ...]) -> bool:
-    sighting = attempt(read_sighting, properties, server, port, addresses)
-    if sighting is None:
+def _judged(heard: Heard) -> bool:
+    found = attempt(read_announcement, heard, _FRIENDS)
+    if found is None:
         return False
-    must(0 < len(sighting.name) <= MAX_TITLE and sighting.name.isprintable(), "a name that cannot be shown")
-    must(1 <= sighting.port <= 65535, "a port out of bounds")
-    must(sighting.room is None or 1 <= sighting.room[1] <= MAX_NAMEPLATE, "a nameplate out of bounds")
-    said = Announcement(sighting.device, sighting.name, sighting.port, sighting.version, sighting.room)
-    must(len(instance_label(said).encode()) <= 63, "a label is too long")
-    again = {key.encode(): value.encode() for key, value in txt_record(said).items()}
-    must(attempt(read_sighting, again, server, port, addresses) is not None, "what was read cannot be said")
+    must(1 <= found.port <= 65535, "a port out of bounds")
+    must(found.room is None or 1 <= found.room[1] <= MAX_NAMEPLATE, "a nameplate out of bounds")
+    if isinstance(found, Stranger):
+        return True
+    must(len(found.name) <= MAX_TITLE and found.name.isprintable(), "a name that cannot be shown")
+    must(not found.recognised or heard.label == _DRAWN.label, "a device is recognised that made no tag")
+    if not found.recognised:
+        said = advertise(Announcement(found.device, found.name, found.port, found.version, found.room), None)
+        must(len(said.label.encode()) <= 63, "a label is too long")
+        again = Heard(said.label, said.server, said.port, _as_bytes(said), heard.addresses)
+        must(attempt(read_announcement, again, _FRIENDS) is not None, "what was read cannot be said")
     return True
+
+
+def _as_bytes(said: Advertisement) -> dict[bytes, bytes | None]:
+    return {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in said.txt.items()}
 
 
 def _packet(packet: bytes, record: bytes) -> bool:
     """A datagram and a TXT record as the library reads them."""
     DNSIncoming(packet).answers()
     info = ServiceInfo(SERVICE_TYPE, f"x.{SERVICE_TYPE}", port=1, properties=record, server=server_name(_DEVICE))
-    return _judged(dict(info.properties), server_name(_DEVICE), 1, ())
+    return _judged(Heard("x", server_name(_DEVICE), 1, dict(info.properties), ()))
 
 
 _DEVICE: Final = DeviceId("a" * 32)
+_FRIENDS: Final = Acquaintances(DeviceId("b" * 32), {_DEVICE: bytes(32)})
+_DRAWN: Final = draw(Acquaintances(_DEVICE, {_FRIENDS.me: bytes(32)}), bytes)
 
 
 def _announcements() -> list[bytes]:
     said = Announcement(_DEVICE, "laptop", 8787, 2, (RoomId("b" * 26), 7))
     plain = Announcement(_DEVICE, "b\u00fcro", 1, 1)
     addresses = ["192.0.2.7", "fe80::7%eth0", "fe80::7", "::ffff:127.0.0.1", "127.0.0.1", "224.0.0.1", "2001:db8::1%3"]
-    rows: list[Any] = []
-    for item in (said, plain):
-        txt = {key.encode(): value.encode() for key, value in txt_record(item).items()}
-        rows.append([txt, server_name(_DEVICE), item.port, addresses])
-    info = ServiceInfo(SERVICE_TYPE, f"laptop.{SERVICE_TYPE}", port=1, properties=dict(txt_record(said)))
+    words = [advertise(said, None), advertise(plain, None), advertise(said, _DRAWN)]
+    rows: list[Any] = [[_as_bytes(item), item.label, item.server, item.port, addresses] for item in words]
+    info = ServiceInfo(SERVICE_TYPE, f"laptop.{SERVICE_TYPE}", port=1, properties=dict(words[0].txt))
     question = bytes.fromhex("000084000000000100000000") + b"\x04_p2p\x05local\0\0\x10\0\x01\0\0\0x\0\x05\x04id=a"
     rows.append([question, bytes(info.text)])
     return [cbor2.dumps(row) for row in rows]
