@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import NoSpaceError as NoSpaceError
     from p2p_handoff.errors import NotFoundError as NotFoundError
     from p2p_handoff.errors import PathError as PathError
+    from p2p_handoff.errors import PolicyError as PolicyError
     from p2p_handoff.errors import RejectedError as RejectedError
     from p2p_handoff.errors import RemoteProtocolError as RemoteProtocolError
     from p2p_handoff.errors import SealError as SealError
@@ -60,6 +61,7 @@ _HOMES: Final = {
             "NoSpaceError",
             "NotFoundError",
             "PathError",
+            "PolicyError",
             "RejectedError",
             "RemoteProtocolError",
             "SealError",

@@ -4,6 +4,7 @@
 HandoffError                     1  anything unexpected
 ├── UsageError                   2  the caller asked for something that makes no sense
 │   └── AmbiguousError           2  a prefix or name fits several things
+├── PolicyError                  2  this device's own settings do not allow it
 ├── RejectedError                3  the other side said no, with a machine-readable reason
 ├── NotFoundError                4  no such session, peer, token, path
 ├── UnreachableError             4  the peer, relay or agent cannot be reached
@@ -79,6 +80,13 @@ class AmbiguousError(UsageError):
     """A name or prefix fits several things."""
 
     code = "ambiguous"
+
+
+class PolicyError(HandoffError):
+    """This device's own settings do not allow it."""
+
+    exit_code = ExitCode.USAGE
+    code = "policy"
 
 
 class RejectedError(HandoffError):

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from p2p_handoff.agent.agent import Agent
@@ -23,7 +24,8 @@ from p2p_handoff.control.server import ControlServer
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.places import default_home
-from p2p_handoff.settings.config import VISIBLE, Settings, load
+from p2p_handoff.settings.config import Settings, load
+from p2p_handoff.settings.words import VISIBLE
 from p2p_handoff.store.home import prepare
 
 
@@ -77,12 +79,13 @@ def _settings(options: argparse.Namespace, home: Path) -> Settings:
 
 async def _run(options: argparse.Namespace) -> None:
     home = prepare(options.home if options.home is not None else default_home())
+    read = partial(_settings, options, home.path)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with (
-        Agent(home.path, settings=_settings(options, home.path)) as agent,
+        Agent(home.path, settings=read) as agent,
         ControlServer(socket_path(home.path), handlers(agent, stopped.set)),
     ):
         shown = None if options.background else asyncio.create_task(Foreground(agent).run())

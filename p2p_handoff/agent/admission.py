@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.policies import pieces_bound, pieces_of
 from p2p_handoff.agent.push_refusals import About, refusal
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
-from p2p_handoff.ids import DeviceId, TxnId
+from p2p_handoff.ids import DeviceId, SessionId, TxnId
 from p2p_handoff.protocol import admission, reunion, wishes
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
@@ -27,6 +29,7 @@ from p2p_handoff.protocol.wishes import PushFacts
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.manifest import Manifest, Part, root_of
 from p2p_handoff.session.ownership import is_lost
+from p2p_handoff.session.policy import Judgement, Verdict
 
 
 class Admission:
@@ -78,8 +81,14 @@ class Admission:
         about = About(record, services.peer_name(record.ownership.primary), services.peer_name(plan.target))
         return refusal(wishes.judge_push(facts), about)
 
-    def is_own(self, peer: DeviceId) -> bool:
-        """Whether a device is the owner's own: only such may list and take sessions."""
+    def judge_take(self, peer: DeviceId, session: SessionId) -> Judgement:
+        """What the settings say to a device that wants a session; of one that is not here only own devices hear."""
+        pieces = pieces_bound(self._services.catalog.bindings(session))
+        if not pieces and self._is_own(peer):
+            return Judgement(Verdict.ACCEPT, frozenset())
+        return self._services.policies.of(peer).judge_take(pieces)
+
+    def _is_own(self, peer: DeviceId) -> bool:
         link = self._services.store.links.get(peer)
         return link is not None and link.kind is LinkKind.OWN
 
@@ -128,13 +137,18 @@ class Admission:
             self._incoming[txn].abandon()
 
     async def consent(self, init: msg.Init, manifest: Manifest, parts: tuple[Part, ...], expires_in: int) -> Answer:
-        """Own devices may move sessions here; for everything else the person is asked, for so many seconds."""
+        """What the settings answer, or the person, who is asked for so many seconds."""
         link = self._services.store.links.get(init.source)
         if link is None:
             return Refusal(RejectReason.UNTRUSTED, "the devices are not linked")
         again = init.mode is Mode.MERGE and self._services.store.forks.merged(init.session, root_of(manifest))
-        if again or (link.kind is LinkKind.OWN and init.mode is not Mode.COPY):
+        if again:
             return Consent()
+        judged = self._services.policies.of(init.source).judge_push(pieces_of(parts))
+        if judged.verdict is Verdict.REFUSE:
+            return Refusal(RejectReason.POLICY, "the settings there refuse it")
+        if judged.verdict is Verdict.ACCEPT and init.mode is not Mode.COPY:
+            return Consent(without=judged.without)
         loop = asyncio.get_running_loop()
         request = IncomingRequest(
             token=self._requests.new_token(),
@@ -142,8 +156,15 @@ class Admission:
             peer=link.name,
             session=init.session,
             title=manifest.title,
-            parts=parts,
+            parts=tuple(part for part in parts if part.id not in judged.without),
             expires_at=loop.time() + expires_in,
             txn=init.txn,
+            withheld=_stays_there(manifest, parts),
         )
-        return await self._requests.ask(request)
+        answer = await self._requests.ask(request)
+        return replace(answer, without=judged.without) if isinstance(answer, Consent) else answer
+
+
+def _stays_there(manifest: Manifest, offered: tuple[Part, ...]) -> tuple[Part, ...]:
+    """What the source has of the session and does not offer."""
+    return tuple(part for part in manifest.parts if part.held_by is None and part not in offered)

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from p2p_handoff.agent import linking
 from p2p_handoff.agent.assembly import Assembly, Given
 from p2p_handoff.agent.catalog import Catalog, real_place
 from p2p_handoff.agent.contributions import Contributions
+from p2p_handoff.agent.current_settings import Change, CurrentSettings, check_clear
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.doubts import Around
 from p2p_handoff.agent.events import Events, Listener
@@ -45,7 +47,8 @@ from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
 from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.session.paths import printable
-from p2p_handoff.settings.config import Settings, load
+from p2p_handoff.settings.config import Settings, load, settings_of, text_of
+from p2p_handoff.settings.reading import complaint, read
 from p2p_handoff.store import home as homes
 from p2p_handoff.store.generations import Generation
 from p2p_handoff.store.records import LinkedDevice, SessionRecord
@@ -58,7 +61,7 @@ class Agent:
     Args:
         home: Its data directory; the platform's default when None.
         name: Display name; from the settings, else the host's name, when None.
-        settings: Used instead of ``config.toml`` when given.
+        settings: Used instead of ``config.toml`` when given; or what reads them, now and in ``take_over_settings``.
         engine: Used instead of the configured one when given.
         versions: Protocol versions spoken.
         outside: Network, clock, randomness and disk used instead of the real ones when given.
@@ -69,18 +72,17 @@ class Agent:
         home: Path | str | None = None,
         name: str | None = None,
         *,
-        settings: Settings | None = None,
+        settings: Settings | Callable[[], Settings] | None = None,
         engine: Engine | None = None,
         versions: tuple[int, ...] = PROTOCOL_VERSIONS,
         outside: Outside | None = None,
     ) -> None:
         self.home = homes.prepare(Path(home) if home is not None else default_home())
-        base = settings or load(self.home.path)
-        self.settings = replace(base, name=printable(name or base.name, MAX_TITLE)) if name else base
+        self._current = _current(settings or partial(load, self.home.path), name)
         self.events = Events()
         outside = outside or Outside()
         self.requests = RequestBook(self.events, outside.entropy)
-        self._given = Given(self.home, self.settings, self.events, self.requests, engine, versions, outside)
+        self._given = Given(self.home, self._current, self.events, self.requests, engine, versions, outside)
         self._stack = contextlib.AsyncExitStack()
         self.port = 0
         self.identity: Identity
@@ -115,6 +117,8 @@ class Agent:
         self._naming = Naming(self.store, self.catalog)
         self.contributions, self.unplaced = parts.contributions, parts.unplaced
         self.peer_book, self.handoffs, self._dialer = parts.peer_book, parts.handoffs, parts.dialer
+        if self._current.reads_a_file:
+            self.check_settings(await asyncio.to_thread(text_of, self.home.settings))
         await parts.start()
         self.port = parts.port
 
@@ -124,6 +128,35 @@ class Agent:
     def device(self) -> DeviceId:
         """This device's id."""
         return self.identity.device
+
+    @property
+    def settings(self) -> Settings:
+        """As they hold now."""
+        return self._current.value
+
+    def check_settings(self, text: str) -> None:
+        """Whether a text could be this home's ``config.toml``.
+
+        Raises:
+            UsageError: There is a mistake in it, or a table in it fits several devices; names the line.
+        """
+        document = read(text)
+        if document.mistakes:
+            raise complaint(self.home.settings, document.mistakes)
+        check_clear(self.home.settings, document, self._parts.policies.unclear(settings_of(document)))
+
+    async def take_over_settings(self) -> Change:
+        """Read ``config.toml`` again and let hold from now on what can.
+
+        Raises:
+            UsageError: There is a mistake in it, or this agent was given its settings; nothing has changed.
+        """
+        fresh = await asyncio.to_thread(self._current.read_again)
+        self.check_settings(await asyncio.to_thread(text_of, self.home.settings))
+        change = self._current.take_over(fresh)
+        if change.taken_over:
+            self.events.emit("settings", taken_over=list(change.taken_over), needs_restart=list(change.needs_restart))
+        return change
 
     @property
     def name(self) -> str:
@@ -483,3 +516,13 @@ class Agent:
             NotFoundError, AmbiguousError: Which request is not clear.
         """
         return self.requests.answer(token, Refusal(RejectReason.DECLINED, reason))
+
+
+def _current(settings: Settings | Callable[[], Settings], name: str | None) -> CurrentSettings:
+    if isinstance(settings, Settings):
+        return CurrentSettings(_named(settings, name))
+    return CurrentSettings(_named(settings(), name), lambda: _named(settings(), name))
+
+
+def _named(settings: Settings, name: str | None) -> Settings:
+    return replace(settings, name=printable(name, MAX_TITLE)) if name else settings

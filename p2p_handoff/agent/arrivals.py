@@ -8,7 +8,7 @@ place under the directory that the user chose, under a safe form of its name.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,17 @@ class Arrivals:
         stagings: Remembers where something is staged.
         mode: A copy gets a place of its own even where the session is known.
         txn: Names the staging directories, so that they are found again.
-        default: Directory for parts that are new here.
+        place: Directory for parts of a kind that are new here.
     """
 
-    def __init__(self, catalog: Catalog, stagings: Stagings, mode: Mode, txn: TxnId, default: Path) -> None:
+    def __init__(
+        self, catalog: Catalog, stagings: Stagings, mode: Mode, txn: TxnId, place: Callable[[str], Path]
+    ) -> None:
         self._catalog = catalog
         self._stagings = stagings
         self._mode = mode
         self._txn = txn
-        self._default = default
+        self._place_of = place
         self._arrivals: dict[PartId, Arrival] = {}
         self._sealed: dict[PartId, Digest] = {}
 
@@ -70,15 +72,10 @@ class Arrivals:
         homes = self._homes(manifest.session)
         if self._mode is Mode.MOVE:
             self._catalog.check_into(manifest.session, into)
-        base = (into or self._default).expanduser()
-        try:
-            base.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{base} cannot be made: {error.strerror}") from error
         taken: set[Path] = set()
         try:
             for part in parts:
-                self._arrivals[part.id] = self._arrive(manifest.session, part, homes.get(part.id), base, taken)
+                self._arrivals[part.id] = self._arrive(manifest.session, part, homes.get(part.id), into, taken)
             self._stagings.note(self._txn, self._staged())
         except BaseException:
             self.abandon()
@@ -209,7 +206,7 @@ class Arrivals:
         return {binding.part: binding for binding in self._catalog.bindings(session) if is_there(binding)}
 
     def _arrive(
-        self, session: SessionId, part: Part, home: PartBinding | None, base: Path, taken: set[Path]
+        self, session: SessionId, part: Part, home: PartBinding | None, into: Path | None, taken: set[Path]
     ) -> Arrival:
         adapter = self._catalog.adapter(part.kind)
         # A copy of a session that lives here must not touch what the adapters know of the real one.
@@ -218,9 +215,18 @@ class Arrivals:
         if home is not None and home.path is not None:
             staging = self._catalog.open_part(home).stage(self._txn)
             return Arrival(part, home.path, staging, state)
+        base = (into or self._place_of(part.kind)).expanduser()
+        _make(base)
         path = _free_place(base / safe_name(part.name, fallback="session"), taken)
         taken.add(path)
         return Arrival(part, path, adapter.stage_new(path, state, self._txn), state)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{directory} cannot be made: {error.strerror}") from error
 
 
 def _free_place(wished: Path, taken: set[Path]) -> Path:

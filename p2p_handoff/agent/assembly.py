@@ -18,6 +18,7 @@ from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.confirming import Confirmation
 from p2p_handoff.agent.contacts import Contacts, Hearers, hang_up_idle, hello
 from p2p_handoff.agent.contributions import Contributions
+from p2p_handoff.agent.current_settings import CurrentSettings
 from p2p_handoff.agent.dialer import Dialer, Dialling
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower
@@ -30,6 +31,7 @@ from p2p_handoff.agent.news import NewsDesk, Reach
 from p2p_handoff.agent.old_copies import OldCopies
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import PeerBook
+from p2p_handoff.agent.policies import Policies
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.reunion import Reunion
@@ -64,12 +66,17 @@ class Given:
     """
 
     home: homes.Home
-    settings: Settings
+    current: CurrentSettings
     events: Events
     requests: RequestBook
     engine: Engine | None
     versions: tuple[int, ...]
     outside: Outside
+
+    @property
+    def settings(self) -> Settings:
+        """As they hold now."""
+        return self.current.value
 
 
 class Assembly:
@@ -92,6 +99,7 @@ class Assembly:
         self.identity = Identity.from_bytes(keys.load_or_create(home, lambda: Identity.generate().to_bytes()))
         self.store = stack.enter_context(given.outside.open_store(home.database, self.identity.device))
         adapters = {adapter.kind: adapter for adapter in _adapters(given)}
+        self.policies = Policies(self.store, lambda: given.settings)
         self.catalog = Catalog(
             self.store, self.identity, adapters, home.part_state, given.outside.entropy, given.outside.clock
         )
@@ -199,13 +207,14 @@ class Assembly:
 
     def _services(self) -> Services:
         given = self._given
-        shelves = Shelves(given.home.generations, given.settings.keep_generations)
+        shelves = Shelves(given.home.generations, lambda: given.settings.keep_generations)
         return Services(
             identity=self.identity,
             store=self.store,
             catalog=self.catalog,
             keeper=Keeper(self.store, self.catalog, shelves, given.outside.clock),
-            settings=given.settings,
+            current=given.current,
+            policies=self.policies,
             events=given.events,
             entropy=given.outside.entropy,
             connect=self.dialer.connect,
@@ -226,7 +235,7 @@ class Assembly:
     def _desk(self) -> LinkDesk:
         return LinkDesk(
             identity=self.identity,
-            name=self._given.settings.name,
+            name=lambda: self._given.settings.name,
             relays=self.relays,
             room_urls=self.surroundings.room_urls,
             manual=self.surroundings.manual,

@@ -13,6 +13,7 @@ import itertools
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ from p2p_handoff.errors import (
     UnreachableError,
     UsageError,
 )
-from p2p_handoff.ids import DeviceId, SessionId, TxnId, new_txn_id
+from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId, new_txn_id
 from p2p_handoff.limits import HANDSHAKE_DEADLINE
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import wishes
@@ -51,6 +52,7 @@ from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.protocol.wishes import TakeFacts
 from p2p_handoff.session.manifest import Manifest, Part
 from p2p_handoff.session.ownership import Role
+from p2p_handoff.session.policy import Verdict
 from p2p_handoff.store.records import PendingCommit, SessionRecord
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ ANSWER_TAKE_FOR: Final = 20.0
 REMEMBER_FOR: Final = 60.0
 """Seconds that an incoming handoff is remembered after its end, for a source that comes back to it."""
 _TAKE_REFUSALS: Final = {
-    wishes.Take.STRANGER: (RejectReason.UNTRUSTED, "only the owner's own devices may take a session"),
+    wishes.Take.REFUSED: (RejectReason.POLICY, "the settings there do not let this device take it"),
     wishes.Take.USED: (RejectReason.FAILED, "the handoff's id was used before"),
     wishes.Take.ON_ITS_WAY: (RejectReason.BUSY, "the session is on its way to that device already"),
 }
@@ -415,7 +417,8 @@ class Handoffs:
         services, init = self._services, offer.init
         if offer.merging is not None:
             return MergeArrivals(services, offer.merging, init.txn, init.source, self.is_busy)
-        return Arrivals(services.catalog, services.stagings, init.mode, init.txn, services.settings.receive_dir)
+        place = partial(services.policies.place, init.source)
+        return Arrivals(services.catalog, services.stagings, init.mode, init.txn, place)
 
     def _take_failed(self, init: msg.Init, error: HandoffError) -> None:
         """What this device asked for cannot be taken: its user hears why."""
@@ -472,9 +475,9 @@ class Handoffs:
     # --- as source ----------------------------------------------------------------------------------
 
     def _take_asked(self, wire: Wire, take: msg.Take) -> None:
-        current = self.outgoing_of(take.session)
+        current, judged = self.outgoing_of(take.session), self._admission.judge_take(wire.peer, take.session)
         facts = TakeFacts(
-            own_device=self._admission.is_own(wire.peer),
+            allowed=judged.verdict is not Verdict.REFUSE,
             txn_used=take.txn in self._outgoing or self._services.store.outgoing.grant(take.txn) is not None,
             asker=wire.peer,
             current=None if current is None else current.machine,
@@ -483,14 +486,15 @@ class Handoffs:
         if verdict in _TAKE_REFUSALS:
             wire.send(msg.Reject(take.txn, *_TAKE_REFUSALS[verdict]))
         elif verdict is wishes.Take.PUSH:
-            self._push_taken(wire, take)
+            self._push_taken(wire, take, judged.without)
 
-    def _push_taken(self, wire: Wire, take: msg.Take) -> None:
+    def _push_taken(self, wire: Wire, take: msg.Take, without: frozenset[PartId]) -> None:
         plan = OutgoingPlan(
             take.txn,
             take.session,
             wire.peer,
             types=frozenset(take.types),
+            without=without,
             take=True,
             max_pause=self._services.settings.max_pause,
         )
@@ -516,14 +520,12 @@ class Handoffs:
             )
 
     def _summaries(self, peer: DeviceId) -> tuple[msg.SessionSummary, ...]:
-        if not self._admission.is_own(peer):
-            return ()
         return tuple(
             msg.SessionSummary(
                 record.id, record.title, record.ownership.role.value, record.ownership.epoch, record.ownership.primary
             )
             for record in self._services.store.sessions.all()
-            if not record.stopped
+            if not record.stopped and self._admission.judge_take(peer, record.id).verdict is not Verdict.REFUSE
         )
 
     def _run_outgoing(self, outgoing: Outgoing) -> None:

@@ -398,7 +398,8 @@ class Incoming:
         answer = await self._consent(manifest, parts, self._request.expires_in)
         if isinstance(answer, Refusal):
             return tgt.UserRejected(answer.reason, answer.text)
-        wished = [part for part in parts if not answer.types or part.type.value in answer.types]
+        taken = [part for part in parts if part.id not in answer.without]
+        wished = [part for part in taken if not answer.types or part.type.value in answer.types]
         chosen = self._arrivals.fitting(wished)
         if not chosen:
             return tgt.UserRejected(RejectReason.NOTHING_CHOSEN, "no offered part is of a chosen type")

@@ -31,8 +31,8 @@ class Shelves:
 
     root: Path
     """Holds all of them, by session and part."""
-    keep: int
-    """Generations of a session; 0 keeps none."""
+    keep: Callable[[], int]
+    """Generations of a session as the settings say now; 0 keeps none."""
 
     def of(self, session: SessionId, part: PartId) -> Path:
         """The shelf of one part."""
@@ -59,7 +59,7 @@ class Keeper:
     @property
     def is_on(self) -> bool:
         """False where the user wants no generations."""
-        return self._shelves.keep > 0
+        return self._shelves.keep() > 0
 
     def shelf(self, session: SessionId, part: PartId) -> Path:
         """Where the earlier states of a part are."""
@@ -130,7 +130,7 @@ class Keeper:
         needed = {change.generation} if change is not None else set()
         pending = {commit.txn for commit in self._store.incoming.pending_commits()}
         needed |= {item.number for item in kept if item.kept.change in pending}
-        forgotten = to_forget(kept, self._shelves.keep, here, frozenset(needed))
+        forgotten = to_forget(kept, self._shelves.keep(), here, frozenset(needed))
         self._store.generations.forget(session, forgotten)
         self._clear(session, [item for item in kept if item.number not in forgotten])
 

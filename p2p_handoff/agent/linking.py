@@ -46,6 +46,7 @@ class LinkDesk:
     """What linking needs of the agent.
 
     Args:
+        name: This device's display name.
         room_urls: Relay URLs at which discovery sees an open room with a nameplate.
         manual: Relay URLs given by hand.
         announce: Tells the network about the open room, or None when it is closed.
@@ -53,7 +54,7 @@ class LinkDesk:
     """
 
     identity: Identity
-    name: str
+    name: Callable[[], str]
     relays: Relays
     room_urls: Callable[[int], Sequence[str]]
     manual: Sequence[str]
@@ -192,7 +193,7 @@ def _parameters(desk: LinkDesk, role: Role, code: LinkCode, room: RoomId, purpos
         code=code,
         room=room,
         identity=desk.identity,
-        name=desk.name,
+        name=desk.name(),
         started_at=desk.clock(),
         entropy=desk.entropy,
         purpose=purpose,

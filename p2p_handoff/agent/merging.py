@@ -53,7 +53,9 @@ class MergeArrivals(Arrivals):
         source: DeviceId,
         is_busy: Callable[[SessionId], bool],
     ) -> None:
-        super().__init__(services.catalog, services.stagings, Mode.MERGE, txn, services.settings.receive_dir)
+        super().__init__(
+            services.catalog, services.stagings, Mode.MERGE, txn, lambda kind: services.policies.place(source, kind)
+        )
         self._services = services
         self._merging = merging
         self._source = source

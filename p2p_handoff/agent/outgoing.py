@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 from p2p_handoff.adapters.base import OpenPart
 from p2p_handoff.agent.catalog import Picture
+from p2p_handoff.agent.offering import Selection, withheld_as_json
 from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.reaching import first_wire
 from p2p_handoff.agent.report import SEE_LOG, STILL_PRIMARY, Report, outcome_error, stopped
@@ -35,7 +36,6 @@ from p2p_handoff.errors import (
     TimedOutError,
     TrustError,
     UnreachableError,
-    UsageError,
 )
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.limits import OFFER_LIFETIME
@@ -47,7 +47,7 @@ from p2p_handoff.protocol.source import Source, SourceEffect, SourceEvent, Sourc
 from p2p_handoff.security.identity import PublicIdentity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.manifest import Manifest, decode_manifest, encode_manifest
+from p2p_handoff.session.manifest import Manifest, Part, decode_manifest, encode_manifest
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.session.signed import decode_signed, encode_signed, read
 from p2p_handoff.session.statements import Grant
@@ -88,6 +88,8 @@ class OutgoingPlan:
     mode: msg.Mode = msg.Mode.MOVE
     types: frozenset[str] = frozenset()
     """Part types offered; empty means all."""
+    without: frozenset[PartId] = frozenset()
+    """Parts that the settings do not let the target take."""
     take: bool = False
     """True when the target asked for it."""
     max_pause: float = 0.3
@@ -116,6 +118,7 @@ class Outgoing:
         self.storing = asyncio.Lock()
         """Held while a change of ownership is made durable; until then the machine is ahead of the store."""
         self._services = services
+        self._selection = Selection(plan.types, plan.without, services.policies.of(plan.target))
         self._loop = loop
         self._events: asyncio.Queue[SourceEvent] = asyncio.Queue()
         self._wire: Wire | None = None
@@ -221,7 +224,9 @@ class Outgoing:
                 self._send(self._init_message())
         await self._take_picture()
         if not self._offered():
-            raise UsageError("the session has no part of the chosen types here")
+            assert self._picture is not None
+            name = self._services.peer_name(self.plan.target)
+            raise self._selection.nothing_left(self._picture.manifest, name)
         if self._wire is None:
             await self._adopt(await first_wire(self._services, self.plan.target, self.plan.txn))
         await self._apply(src.Connected())
@@ -399,7 +404,10 @@ class Outgoing:
         link = self._services.store.links.get(plan.target)
         asks = link is not None and link.kind is LinkKind.OTHER
         name = self._services.peer_name(plan.target)
-        self._services.events.emit("offered", txn=plan.txn, session=plan.session, name=name, asks=asks)
+        withheld = withheld_as_json(self._withheld())
+        self._services.events.emit(
+            "offered", txn=plan.txn, session=plan.session, name=name, asks=asks, withheld=withheld
+        )
 
     def _init_message(self) -> msg.Init:
         plan = self.plan
@@ -568,10 +576,10 @@ class Outgoing:
         return Picture(picture.manifest, snapshots)
 
     def _offered_of(self, manifest: Manifest) -> frozenset[PartId]:
-        types = self.plan.types
-        return frozenset(
-            part.id for part in manifest.parts if part.held_by is None and (not types or part.type.value in types)
-        )
+        return self._selection.offered(manifest)
+
+    def _withheld(self) -> tuple[Part, ...]:
+        return self._selection.withheld(self._picture.manifest) if self._picture else ()
 
     def _offered(self) -> tuple[PartId, ...]:
         assert self._picture is not None
@@ -658,6 +666,7 @@ class Outgoing:
             path=self._path,
             rounds=self.machine.round,
             root=self._common_root(),
+            withheld=tuple(part.name for part in self._withheld()),
             resumed=self._resumed.detail if self._resumed else "",
             reason=outcome.reason.value if outcome.reason else "",
             text=error.sentence if error else outcome.text,

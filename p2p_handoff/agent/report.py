@@ -48,6 +48,8 @@ class Report:
     """Where the parts are on the target; empty on the source."""
     conflicts: tuple[str, ...] = ()
     """Copies kept because this device had changed the same thing."""
+    withheld: tuple[str, ...] = ()
+    """Names of parts that stayed on the source, since its settings do not let them leave."""
     root: str = ""
     """Digest of the manifest that was handed over."""
     resumed: str = ""
@@ -66,7 +68,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "error"}
-        return {**values, "into": list(self.into), "conflicts": list(self.conflicts)}
+        return {**values, "into": list(self.into), "conflicts": list(self.conflicts), "withheld": list(self.withheld)}
 
 
 STILL_PRIMARY: Final = "the session is unchanged and still here"

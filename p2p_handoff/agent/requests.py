@@ -12,7 +12,7 @@ from typing import Any
 
 from p2p_handoff.agent.events import Events
 from p2p_handoff.errors import AmbiguousError, NotFoundError
-from p2p_handoff.ids import DeviceId, Entropy, SessionId, Token, TxnId, new_token
+from p2p_handoff.ids import DeviceId, Entropy, PartId, SessionId, Token, TxnId, new_token
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.session.manifest import Part
 
@@ -24,7 +24,9 @@ class Consent:
     types: frozenset[str] = frozenset()
     """Part types taken; empty means all that are offered."""
     into: Path | None = None
-    """Directory for parts that are new here; None means the remembered default."""
+    """Directory for parts that are new here; None means what the settings say."""
+    without: frozenset[PartId] = frozenset()
+    """Parts that the settings refuse, whatever their type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class IncomingRequest:
     expires_at: float
     """On the event loop's clock."""
     txn: TxnId
+    withheld: tuple[Part, ...] = ()
+    """Parts of the session that the source keeps."""
 
     def as_json(self, now: float) -> dict[str, Any]:
         """The stable keys of ``handoff requests``."""
@@ -62,6 +66,7 @@ class IncomingRequest:
             "session": self.session,
             "title": self.title,
             "parts": [part_as_json(part) for part in self.parts],
+            "withheld": [part_as_json(part) for part in self.withheld],
             "expires_in": max(0, round(self.expires_at - now)),
         }
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.current_settings import CurrentSettings
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.keeping import Keeper
+from p2p_handoff.agent.policies import Policies
 from p2p_handoff.agent.stagings import Stagings
 from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.wire import Wire
@@ -26,6 +28,7 @@ class Services:
     Args:
         connect: Returns an open wire to a linked device, an existing one where there is one.
         peer_name: Display name of a device.
+        policies: What linked devices may do.
         keeper: Keeps what handoffs, undos and merges replace.
         seek: Returns an open wire to a device that a frozen session waits for, however long that takes; before each
             attempt it asks whether that is urgent.
@@ -38,7 +41,8 @@ class Services:
     store: Store
     catalog: Catalog
     keeper: Keeper
-    settings: Settings
+    current: CurrentSettings
+    policies: Policies
     events: Events
     entropy: Entropy
     connect: Callable[[DeviceId], Awaitable[Wire]]
@@ -49,3 +53,8 @@ class Services:
     clock: Callable[[], float]
     stagings: Stagings
     unplaced: Unplaced
+
+    @property
+    def settings(self) -> Settings:
+        """As they hold now."""
+        return self.current.value

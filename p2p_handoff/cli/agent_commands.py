@@ -17,7 +17,7 @@ from p2p_handoff.cli.output import counted, print_json, shown
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import TimedOutError, UsageError
-from p2p_handoff.settings.config import VISIBLE
+from p2p_handoff.settings.words import VISIBLE
 
 
 @click.group()

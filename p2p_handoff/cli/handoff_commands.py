@@ -186,6 +186,8 @@ def _show_report(report: dict[str, Any]) -> None:
     )
     pause = f", paused {report['pause_ms']:.0f} ms" if report["pause_ms"] else ""
     click.echo(f"{size(moved)} in {report['seconds']:.1f} s{pause} ({report['engine']}, {report['path']})")
+    for name in report["withheld"]:
+        say(f"{name} stayed here: the settings of this device do not let it leave to {report['peer']}")
     for conflict in report["conflicts"]:
         say(f"changed on both sides; this device's version is kept as {conflict}")
     if report["resumed"]:

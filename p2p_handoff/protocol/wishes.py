@@ -45,8 +45,8 @@ class Take(Enum):
     """Begin to hand it over, if a push may begin."""
     OFFERED = "offered"
     """It is being offered to that device already: that Init answers the take as well."""
-    STRANGER = "stranger"
-    """Only own devices may take."""
+    REFUSED = "refused"
+    """The device may not take it."""
     USED = "used"
     """The txn was used before."""
     ON_ITS_WAY = "on its way"
@@ -92,7 +92,8 @@ class PushFacts:
 class TakeFacts:
     """How things stand with a session that is asked for."""
 
-    own_device: bool
+    allowed: bool
+    """The settings let the device take the session."""
     txn_used: bool
     asker: DeviceId
     current: Source | None
@@ -137,7 +138,7 @@ def judge_take(facts: TakeFacts) -> Take:
     """What is answered to a device that wants a session."""
     towards = facts.current if facts.current is not None and facts.current.target == facts.asker else None
     verdicts = {
-        Take.STRANGER: not facts.own_device,
+        Take.REFUSED: not facts.allowed,
         Take.USED: facts.txn_used,
         Take.OFFERED: towards is not None and (towards.state, towards.mode) == (SourceState.OFFERED, Mode.MOVE),
         Take.ON_ITS_WAY: towards is not None,

@@ -72,9 +72,9 @@ async def test_own_devices_are_told_what_there_is_and_others_are_not(
 async def test_somebody_elses_device_may_not_take_even_by_the_full_id(two_people: Pair, folder: Path) -> None:
     laptop, desktop = two_people
     record = await laptop.start([folder])
-    with pytest.raises(RejectedError, match="only the owner's own devices may take") as caught:
+    with pytest.raises(RejectedError, match="the settings there do not let this device take it") as caught:
         await desktop.handoffs.take(laptop.device, record.id, frozenset(), None)
-    assert caught.value.reason == "untrusted"
+    assert caught.value.reason == "policy"
     assert laptop.sessions()[0].ownership.role.value == "primary"
 
 

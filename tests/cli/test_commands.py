@@ -216,4 +216,4 @@ def test_an_agent_that_cannot_start_says_why(device: Device, tmp_path: Path) -> 
     (home / "config.toml").write_text("colour = 1\n")
     answer = device("--home", str(home), "whoami", "--json")
     assert answer.exit_code == 2
-    assert "'colour'" in answer.last["error"]["message"]
+    assert "config.toml:1:1: colour" in answer.last["error"]["message"]

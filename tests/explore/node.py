@@ -188,7 +188,7 @@ def _others(doing: Doing) -> Iterator[Other]:
 def _take_asked(doing: Doing, peer: DeviceId, take: msg.Take) -> None:
     current = next((out.machine for out in doing.outs.values() if out.machine.session == take.session), None)
     used = take.txn in doing.outs or doing.granted(take.txn) is not None
-    verdict = wishes.judge_take(TakeFacts(own_device=True, txn_used=used, asker=peer, current=current))
+    verdict = wishes.judge_take(TakeFacts(allowed=True, txn_used=used, asker=peer, current=current))
     if verdict is Take.PUSH:
         if may_push(doing, take.session, peer):
             push(doing, take.txn, take.session, peer, take=True)

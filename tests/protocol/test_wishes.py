@@ -25,7 +25,7 @@ PUSH = PushFacts(
     forked=False,
     over=False,
 )
-TAKE = TakeFacts(own_device=True, txn_used=False, asker=B.device, current=None)
+TAKE = TakeFacts(allowed=True, txn_used=False, asker=B.device, current=None)
 OFFERED = Source(TXN, SESSION, B.device)
 
 
@@ -57,7 +57,7 @@ def test_a_push_begins_only_at_an_idle_primary(change: dict[str, Any], push: Pus
     ("change", "take"),
     [
         ({}, Take.PUSH),
-        ({"own_device": False}, Take.STRANGER),
+        ({"allowed": False}, Take.REFUSED),
         ({"txn_used": True}, Take.USED),
         ({"current": OFFERED}, Take.OFFERED),
         ({"current": replace(OFFERED, mode=Mode.COPY)}, Take.ON_ITS_WAY),
