@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="which points a share takes")
     parser.add_argument("--minutes", type=float, default=0, help="begin no run after so long; the cases are mixed then")
     parser.add_argument("--part", metavar="I/N", help="the Ith of N parts of the cases")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--jobs", type=int, default=3, help="runs at a time")
     return parser
 
 
