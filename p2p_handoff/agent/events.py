@@ -13,6 +13,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from p2p_handoff.errors import HandoffError
+
 log = logging.getLogger(__name__)
 
 Listener = Callable[[str, Mapping[str, Any]], "Awaitable[None] | None"]
@@ -35,8 +37,8 @@ class Events:
         for listener in tuple(self._listeners):
             try:
                 answer = listener(event, fields)
-            except Exception:
-                log.exception("a listener of %s failed", event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next one hears
+                _log(event, error)
                 continue
             if inspect.isawaitable(answer):
                 self._run(event, answer)
@@ -49,4 +51,12 @@ class Events:
     def _finished(self, name: str, done: asyncio.Future[None]) -> None:
         self._running.discard(done)
         if not done.cancelled() and (error := done.exception()):
-            log.error("a listener of %s failed", name, exc_info=error)
+            _log(name, error)
+
+
+def _log(name: str, error: BaseException) -> None:
+    """An error that was foreseen, such as a failed disk, is a sentence; only a defect shows where it happened."""
+    if isinstance(error, HandoffError):
+        log.warning("a listener of %s could not act: %s", name, error)
+    else:
+        log.error("a listener of %s failed", name, exc_info=error)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from p2p_handoff.agent.events import Events, Listener
+from p2p_handoff.errors import StorageError
 
 
 async def test_listeners_hear_in_order_until_they_stop() -> None:
@@ -54,3 +55,23 @@ async def test_a_failing_listener_is_logged_and_the_next_one_hears(caplog: pytes
         await asyncio.sleep(0.01)
     assert heard == ["a"]
     assert [record.getMessage() for record in caplog.records] == ["a listener of a failed"] * 2
+
+
+async def test_regression_a_listener_that_meets_a_failed_disk_says_so_in_one_sentence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After an I/O error of the database every listener that looks into it fails; the log showed a traceback."""
+    events = Events()
+
+    def fail(_name: str, _fields: Mapping[str, Any]) -> None:
+        raise StorageError("the disk failed under the data directory")
+
+    async def fail_later(_name: str, _fields: Mapping[str, Any]) -> None:
+        raise StorageError("the disk failed under the data directory")
+
+    events.subscribe(fail)
+    events.subscribe(fail_later)
+    events.emit("a")
+    await asyncio.sleep(0.01)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert all(record.exc_info is None and "the disk failed" in record.getMessage() for record in caplog.records)
