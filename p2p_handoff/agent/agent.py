@@ -378,6 +378,7 @@ class Agent:
 
         Raises:
             NotFoundError: Nobody in reach has it.
+            UnreachableError, TimedOutError: ``peer`` gives no answer.
             RejectedError: The other device says no.
         """
         source, wanted = await self._whom_to_ask(session, peer, here)
@@ -403,11 +404,16 @@ class Agent:
         candidates = [self.peer_book.linked(peer)] if peer else self._own_devices_in_reach()
         found: dict[tuple[DeviceId, SessionId], str] = {}
         for link in candidates:
-            with contextlib.suppress(HandoffError):
-                for summary in await self.handoffs.sessions_of(link.device):
-                    fits = summary.session.startswith(text.lower()) or summary.title.casefold() == text.casefold()
-                    if fits and summary.primary == link.device:
-                        found[link.device, summary.session] = summary.title
+            try:
+                offered = await self.handoffs.sessions_of(link.device)
+            except HandoffError:
+                if peer:  # Who was asked by name and gave no answer may well have it.
+                    raise
+                continue
+            for summary in offered:
+                fits = summary.session.startswith(text.lower()) or summary.title.casefold() == text.casefold()
+                if fits and summary.primary == link.device:
+                    found[link.device, summary.session] = summary.title
         if not found:
             raise NotFoundError(
                 f"no own device in reach is the primary of {text!r}", advice="'handoff peers' lists them"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff import AmbiguousError, NotFoundError, RejectedError, UsageError
+from p2p_handoff import AmbiguousError, NotFoundError, RejectedError, UnreachableError, UsageError
 from p2p_handoff.limits import PEER_DEAD_AFTER
 from p2p_handoff.protocol.messages import Message, Take
 from p2p_handoff.security.link_terms import LinkKind
@@ -38,6 +38,18 @@ async def test_a_session_is_taken_by_its_title(two_agents: Pair, folder: Path) -
 async def test_a_prefix_of_the_id_does_as_well(two_agents: Pair, folder: Path) -> None:
     record = await two_agents.laptop.start([folder])
     assert (await two_agents.desktop.take(record.id[:8], peer="laptop")).session == record.id
+
+
+async def test_regression_a_device_that_is_asked_by_name_and_not_reached_is_not_said_to_lack_the_session(
+    two_agents: Pair, folder: Path, devices: Devices
+) -> None:
+    laptop, desktop = two_agents
+    await laptop.start([folder])
+    await devices.stop("laptop")
+    with pytest.raises(UnreachableError):
+        await desktop.take("project", peer="laptop")
+    with pytest.raises(NotFoundError, match="in reach"):
+        await desktop.take("project")
 
 
 async def test_a_take_into_a_directory_puts_it_there(two_agents: Pair, folder: Path, devices: Devices) -> None:
