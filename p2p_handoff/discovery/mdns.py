@@ -31,6 +31,7 @@ from p2p_handoff.discovery.announcement import (
 from p2p_handoff.discovery.appearance import ROTATION, Appearance
 from p2p_handoff.discovery.interfaces import membership_selectors, usable_interfaces
 from p2p_handoff.discovery.publisher import Publisher
+from p2p_handoff.discovery.responder import LocalResponder
 from p2p_handoff.discovery.sightings import SightingBook
 from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.errors import RemoteProtocolError
@@ -172,7 +173,7 @@ class Discovery:
     async def _open(self) -> None:
         try:
             # The listening socket first and the interfaces after it: one that just vanished fails alone then.
-            zeroconf = AsyncZeroconf(interfaces=[], ip_version=_ip_version())
+            zeroconf = AsyncZeroconf(zc=LocalResponder(_ip_version()))
             await zeroconf.zeroconf.async_wait_for_start()
         except (OSError, RuntimeError) as error:
             self._socket_problem = f"multicast DNS cannot be used: {error}"
@@ -183,6 +184,8 @@ class Discovery:
         await self._publish(zeroconf)
 
     async def _adopt_interfaces(self, zeroconf: AsyncZeroconf) -> None:
+        if isinstance(zeroconf.zeroconf, LocalResponder):
+            zeroconf.zeroconf.own_interfaces = self._interfaces
         try:
             await zeroconf.async_update_interfaces(membership_selectors(self._interfaces))
         except (OSError, RuntimeError) as error:

@@ -120,7 +120,9 @@ def test_an_interface_added_later_is_used_after_a_refresh(lab: Lab) -> None:
         left.attach(office)
         laptop.tell("refresh")
         laptop.finds("desktop")
-        assert str(left.addresses["eth1"]) in desktop.finds("laptop")["addresses"]
+        told = desktop.finds("laptop")["addresses"]
+        assert str(left.addresses["eth1"]) in told
+        assert left.address not in told, "what it is called at home is nobody's business in the office"
 
 
 def test_an_agent_started_without_a_network_finds_others_once_it_is_plugged_in(lab: Lab) -> None:
