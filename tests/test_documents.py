@@ -17,6 +17,7 @@ from p2p_handoff.cli.main import cli
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.settings.config import CONFIG_NAME, Settings, load
+from p2p_handoff.settings.keys import is_live
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path for package in ("p2p_handoff", "signaling") for path in (ROOT / package).rglob("*.py"))
@@ -110,8 +111,9 @@ def test_no_command_is_described_that_is_not_there() -> None:
 
 def test_every_setting_is_described() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
-    described = set(re.findall(r"^\| `(\w+)` \| .+ \| .+ \| .+ \|$", text, re.MULTILINE))
-    assert described == {field.name for field in fields(Settings)}
+    rows = dict(re.findall(r"^\| `(\w+)`( ↻)? \| .+ \| .+ \| .+ \|$", text, re.MULTILINE))
+    assert set(rows) == {field.name for field in fields(Settings)}
+    assert {name for name, restart in rows.items() if restart} == {name for name in rows if not is_live(name)}
 
 
 def test_the_example_configuration_is_accepted_and_uses_every_setting(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
+from p2p_handoff.agent.policies import Policies
 from p2p_handoff.agent.push_refusals import About, lost
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
@@ -134,6 +135,11 @@ class Agent:
         """As they hold now."""
         return self._current.value
 
+    @property
+    def policies(self) -> Policies:
+        """What linked devices may do."""
+        return self._parts.policies
+
     def check_settings(self, text: str) -> None:
         """Whether a text could be this home's ``config.toml``.
 
@@ -143,7 +149,7 @@ class Agent:
         document = read(text)
         if document.mistakes:
             raise complaint(self.home.settings, document.mistakes)
-        check_clear(self.home.settings, document, self._parts.policies.unclear(settings_of(document)))
+        check_clear(self.home.settings, document, self.policies.unclear(settings_of(document)))
 
     async def take_over_settings(self) -> Change:
         """Read ``config.toml`` again and let hold from now on what can.

@@ -56,6 +56,8 @@ def handlers(agent: Agent, stop: Callable[[], None]) -> dict[str, Handler]:
         "watch-peers": commands.watch_peers,
         "link": commands.link,
         "unlink": commands.unlink,
+        "check-settings": commands.check_settings,
+        "take-over-settings": commands.take_over_settings,
         "start": commands.start,
         "stop": commands.stop_session,
         "sessions": commands.sessions,
@@ -141,7 +143,8 @@ class Commands:
             cancel()
 
     def _peer_list(self) -> dict[str, Any]:
-        peers = [peer.as_json() for peer in self._agent.discover()]
+        policies = self._agent.policies
+        peers = [{**peer.as_json(), "policy": policies.as_json(peer.device)} for peer in self._agent.discover()]
         return {"peers": peers, "discovery": self._agent.discovery_problem or ""}
 
     async def link(self, request: Request) -> Answer:
@@ -159,6 +162,16 @@ class Commands:
         """Trust a device no longer."""
         link = await self._agent.unlink(_text(request.args, "peer"))
         return {"unlinked": link.device, "name": link.name}
+
+    async def check_settings(self, request: Request) -> Answer:
+        """Whether a text could be the settings file: all of its tables mean one linked device."""
+        self._agent.check_settings(_text(request.args, "text"))
+        return {"good": True}
+
+    async def take_over_settings(self, _request: Request) -> Answer:
+        """Read the settings file again."""
+        change = await self._agent.take_over_settings()
+        return {"taken_over": list(change.taken_over), "needs_restart": list(change.needs_restart)}
 
     async def start(self, request: Request) -> Answer:
         """Register paths as a session."""

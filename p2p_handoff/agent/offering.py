@@ -57,7 +57,7 @@ class Selection:
         return PolicyError(
             f"this device's settings let nothing of {manifest.title!r} leave to {peer}: {kept} stays",
             state="the session is unchanged and still here",
-            advice="may_leave in config.toml says what may",
+            advice="'handoff peers' shows what may leave where, 'handoff config' changes it",
         )
 
     def _chosen(self, manifest: Manifest) -> Iterable[Part]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from p2p_handoff.ids import DeviceId
-from p2p_handoff.session.manifest import Part
+from p2p_handoff.session.manifest import Part, PartType
 from p2p_handoff.session.policy import Known, Piece, Policy, Unclear, policy_of, unclear
 from p2p_handoff.settings.config import Settings
+from p2p_handoff.settings.keys import KINDS
 from p2p_handoff.store.records import LinkedDevice, PartBinding
 from p2p_handoff.store.store import Store
 
@@ -40,6 +42,22 @@ class Policies:
         """The directory for what comes from a device and is new here."""
         into = self.of(device).terms(kind).into
         return Path(into) if into is not None else self._settings().receive_dir
+
+    def as_json(self, device: DeviceId) -> dict[str, dict[str, Any]]:
+        """What holds for a linked device by kind of part; nothing for one that is not linked."""
+        if self._store.links.get(device) is None:
+            return {}
+        policy = self.of(device)
+        return {
+            kind: {
+                "push": terms.push.value,
+                "take": terms.take.value,
+                "may_leave": [item.value for item in PartType if item in terms.may_leave],
+                "into": str(self.place(device, kind)),
+            }
+            for kind in KINDS
+            for terms in (policy.terms(kind),)
+        }
 
     def unclear(self, settings: Settings | None = None) -> tuple[Unclear, ...]:
         """Tables that cannot be followed, since it is not clear which device they mean."""

@@ -99,12 +99,30 @@ def _show_peers(result: dict[str, Any], *, as_json: bool) -> None:
             peer["name"],
             {"own": "own device", "other": "someone else's"}.get(peer["linked"], "not linked"),
             "online" if peer["online"] else "offline",
+            policy_line(peer["policy"]),
             peer["device"][:8],
         ]
         for peer in result["peers"]
     ]
-    table(["NAME", "LINK", "STATE", "ID"], rows)
+    table(["NAME", "LINK", "STATE", "MAY", "ID"], rows)
     if not rows:
         say("No device is in sight yet. Run 'handoff link' here, and on the other device the command that it shows.")
     if result["discovery"]:
         say(result["discovery"])
+
+
+def policy_line(policy: dict[str, dict[str, Any]]) -> str:
+    """What a device may do, in few words; kinds of parts that differ are named."""
+    said = {kind: _terms_line(terms) for kind, terms in policy.items()}
+    if len(set(said.values())) <= 1:
+        return next(iter(said.values()), "")
+    return "; ".join(f"{kind}: {line}" for kind, line in said.items())
+
+
+def _terms_line(terms: dict[str, Any]) -> str:
+    gets = (
+        ""
+        if len(terms["may_leave"]) == len(options.PART_TYPES)
+        else f", gets {', '.join(terms['may_leave']) or 'nothing'}"
+    )
+    return f"push {terms['push']}, take {terms['take']}{gets}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from typing_extensions import override
 
-from p2p_handoff.cli import agent_commands, handoff_commands, link_commands, options, session_commands
+from p2p_handoff.cli import agent_commands, config_commands, handoff_commands, link_commands, options, session_commands
 from p2p_handoff.errors import ExitCode, HandoffError
 
 
@@ -57,6 +57,7 @@ for command in (
     session_commands.events,
     link_commands.whoami,
     link_commands.unlink,
+    config_commands.config,
     agent_commands.agent,
 ):
     cli.add_command(command)

@@ -129,4 +129,4 @@ def listed(words: Iterable[str]) -> str:
 def did_you_mean(word: Any, choices: Iterable[str]) -> str:
     """A guess to append to a sentence, or nothing."""
     near = difflib.get_close_matches(word.lower(), list(choices), n=1) if isinstance(word, str) else []
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""

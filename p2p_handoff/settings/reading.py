@@ -71,7 +71,7 @@ def complaint(path: Path, mistakes: tuple[Mistake, ...]) -> UsageError:
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return UsageError(
         f"{path}:{first.place.line}:{first.place.column}: {first.what}{more}",
-        advice="mend that line",
+        advice="'handoff config edit' opens the file",
     )
 
 

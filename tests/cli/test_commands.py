@@ -49,7 +49,7 @@ def test_a_second_agent_on_the_same_home_is_refused(device: Device) -> None:
 
 def test_nobody_in_sight_is_said_with_what_to_do(device: Device) -> None:
     answer = device("peers")
-    assert answer.out == "NAME  LINK  STATE  ID\n"
+    assert answer.out == "NAME  LINK  STATE  MAY  ID\n"
     assert "handoff link" in answer.err
     assert "mDNS is switched off" in answer.err
 

@@ -15,9 +15,9 @@ from p2p_handoff.settings.toml_lines import Place
 @pytest.mark.parametrize(
     ("text", "line", "column", "words"),
     [
-        ('# mine\n\n  nane = "x"\n', 3, 3, "nane: unknown setting; did you mean 'name'?"),
+        ('# mine\n\n  nane = "x"\n', 3, 3, "nane: unknown setting (did you mean 'name'?)"),
         ('[device.x]\npush = "yes"\n', 2, 1, "device.x.push: must be accept, ask or refuse"),
-        ('[device.x.floder]\npush = "ask"\n', 1, 1, "device.x.floder: unknown setting; did you mean 'folder'?"),
+        ('[device.x.floder]\npush = "ask"\n', 1, 1, "device.x.floder: unknown setting (did you mean 'folder'?)"),
         ('[device]\npush = "ask"\n', 2, 1, "device.push: must be a table"),
         ('[policy]\npush = "ask"\n', 2, 1, "policy.push: unknown setting; known are own, other"),
         ('[policy.other.folder]\ntake = "accept"', 2, 1, "policy.other.folder.take: can be"),
