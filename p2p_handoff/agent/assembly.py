@@ -48,6 +48,7 @@ from p2p_handoff.engines.base import Engine, IceServer
 from p2p_handoff.engines.choose import choose_engine, disarm
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.identity import Identity
+from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.settings.config import Settings
 from p2p_handoff.store import home as homes
 from p2p_handoff.store import keys
@@ -182,6 +183,7 @@ class Assembly:
 
     def _dialling(self) -> Dialling:
         given = self._given
+        instance = given.outside.entropy(NONCE_BYTES)
         return Dialling(
             identity=self.identity,
             store=self.store,
@@ -190,7 +192,9 @@ class Assembly:
             addresses=self.surroundings.addresses,
             manual=self.surroundings.manual,
             ice_servers=[IceServer(url) for url in given.settings.stun],
-            hello=lambda peer: hello(self.store, given.settings.name, given.versions, self.old_copies.seen(peer)),
+            hello=lambda peer: hello(
+                self.store, given.settings.name, given.versions, self.old_copies.seen(peer), instance
+            ),
             seen=self.old_copies.seen,
             is_clear=self.old_copies.is_clear,
             opened=self._opened,

@@ -29,7 +29,7 @@ from p2p_handoff.store.store import Store
 log = logging.getLogger(__name__)
 
 
-def hello(store: Store, name: str, versions: tuple[int, ...], seen: int) -> Hello:
+def hello(store: Store, name: str, versions: tuple[int, ...], seen: int, instance: bytes) -> Hello:
     """What this device says of itself to a peer.
 
     Args:
@@ -37,6 +37,7 @@ def hello(store: Store, name: str, versions: tuple[int, ...], seen: int) -> Hell
         name: This device's display name.
         versions: Protocol versions spoken.
         seen: The highest counter that the peer ever showed.
+        instance: Drawn at this start of the agent.
     """
     return Hello(
         versions=versions,
@@ -45,6 +46,7 @@ def hello(store: Store, name: str, versions: tuple[int, ...], seen: int) -> Hell
         capabilities=(),
         counter=store.counter.value,
         seen=seen,
+        instance=instance,
     )
 
 

@@ -180,7 +180,10 @@ class Dialer:
             waiting.set_result(envelope)
 
     def adopt(self, wire: Wire) -> None:
-        """Keep a new wire. Of two dialled crosswise both sides keep the one that the lower id dialled."""
+        """Keep a new wire. Of two dialled crosswise both sides keep the one that the lower id dialled.
+
+        One to a device that has started anew takes the place of what was open to it before.
+        """
         if self._pinned(wire.peer) is None:
             self._spawn(wire.close("the devices are not linked any more"))
             return
@@ -383,6 +386,8 @@ class Dialer:
         return None if link is None else PublicIdentity.from_bytes(link.public)
 
     def _loser(self, known: Wire, fresh: Wire) -> Wire:
+        if known.hello is not None and fresh.hello is not None and known.hello.instance != fresh.hello.instance:
+            return known  # The other device has started anew: nobody is at the end of the older one.
         if known.dialler == fresh.dialler:
             return known  # The same side dialled again: it has lost the older one.
         i_am_lower = self._d.identity.device < fresh.peer

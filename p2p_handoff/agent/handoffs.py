@@ -29,6 +29,7 @@ from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Answer, Consent, RequestBook
 from p2p_handoff.agent.retry import delays
+from p2p_handoff.agent.returning import call, to_call
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.stagings import KEEP_STAGED
 from p2p_handoff.agent.wire import Wire
@@ -260,6 +261,8 @@ class Handoffs:
 
     def recover(self) -> None:
         """Take up what a stop or a crash interrupted: parts not in place yet, and grants without an answer."""
+        for device in to_call(self._services):
+            self._spawn(call(self._services, device), f"call {device[:6]}")
         self._spawn(self._finish_commits(), "commits")
         self._spawn(self._collect_stagings(), "stagings")
         for record in self._services.store.sessions.all():

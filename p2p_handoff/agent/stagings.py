@@ -50,6 +50,10 @@ class Stagings:
             listed = b"\0".join(os.fsencode(directory) for directory in directories)
             beneath.write_atomically(held.descriptor, os.fsencode(txn), listed)
 
+    def any(self) -> bool:
+        """Whether anything is staged, or was when a run ended."""
+        return self._directory.is_dir() and any(self._directory.iterdir())
+
     def forget(self, txn: TxnId) -> None:
         """They are gone."""
         (self._directory / txn).unlink(missing_ok=True)

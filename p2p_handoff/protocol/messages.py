@@ -101,6 +101,8 @@ class Hello:
     """The sender's store counter: a lower one than seen before means a rolled-back home."""
     seen: int
     """The highest store counter that the sender ever saw of the receiver, 0 for none."""
+    instance: Nonce = bytes(NONCE_BYTES)
+    """Drawn at each start of the sender: another one means that all it was connected by before is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,44 @@ async def test_a_doubt_ends_within_two_seconds_after_the_target_is_back(
     await handing
 
 
+@pytest.mark.parametrize("source", [0, 1], ids=["one way", "the other way"])
+@pytest.mark.parametrize("away", [0.1, 1.0, 2.5])
+@pytest.mark.parametrize("simulation_seed", range(4))
+async def test_a_target_that_is_back_before_its_silence_is_noticed_answers_at_once(
+    simulation: Simulation, two_devices: Pair, away: float, source: int
+) -> None:
+    laptop, desktop = two_devices if source == 0 else tuple(reversed(two_devices))
+    session, handing = await frozen(simulation, laptop, desktop)
+    assert not heard(laptop, "disconnected")
+    await asyncio.sleep(away)
+    await desktop.start()
+    met = asyncio.get_running_loop().time()
+    resolved = await until(lambda: role(laptop, session) is Role.PRIMARY)
+    assert resolved - met <= MEETING
+    await handing
+
+
+@pytest.mark.parametrize("simulation_seed", range(4))
+async def test_a_target_that_is_back_dials_a_source_that_cannot_dial(
+    simulation: Simulation, two_devices: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_devices
+    session, handing = await frozen(simulation, laptop, desktop)
+    await handing
+    connect = Dialer.connect
+
+    async def only_there(self: Dialer, device: DeviceId, patience: float | None = None) -> Wire:
+        if device == desktop.id and self.wire(device) is None:
+            raise UnreachableError("no way from here")
+        return await connect(self, device, patience)
+
+    monkeypatch.setattr(Dialer, "connect", only_there)
+    await desktop.start()
+    met = asyncio.get_running_loop().time()
+    resolved = await until(lambda: role(laptop, session) is Role.PRIMARY)
+    assert resolved - met <= MEETING
+
+
 @pytest.mark.parametrize("simulation_seed", range(4))
 async def test_a_doubt_ends_within_two_seconds_after_the_source_is_back(
     simulation: Simulation, two_devices: Pair

@@ -13,7 +13,7 @@ PART = PartId("p1")
 ROOT, NONCE = digest(b"root"), bytes(range(16))
 
 EXAMPLES: dict[str, msg.Message] = {
-    "hello": msg.Hello((2,), "laptop", "p2p-handoff 0.1.0", (), 7, 0),
+    "hello": msg.Hello((2,), "laptop", "p2p-handoff 0.1.0", (), 7, 0, bytes(range(16))),
     "ping": msg.Ping(1),
     "pong": msg.Pong(1),
     "credit": msg.Credit(10_485_760),
