@@ -175,6 +175,8 @@ class Device:
             task.cancel()
             raise
         if ended.done():
+            if task.done() and not task.cancelled():
+                task.exception()  # It ended at the moment of the crash: nobody is left who wants to know how.
             raise CrashedError(f"{self.name} crashed")
         return task.result()
 

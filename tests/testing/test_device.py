@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -43,6 +44,24 @@ async def test_what_is_asked_of_a_device_that_crashes_ends(two_devices: Pair) ->
         await handing
     with pytest.raises(CrashedError, match="not running"):
         await laptop.to(desktop, session)
+
+
+def test_what_fails_at_the_moment_of_a_crash_is_nobodys_failure() -> None:
+    async def story(simulation: Simulation) -> None:
+        [laptop] = simulation.devices("laptop")
+        await laptop.start()
+
+        async def fail() -> None:
+            laptop.crash()
+            raise ValueError("nobody is left to hear this")
+
+        with pytest.raises(CrashedError):
+            await laptop.do(fail())
+
+    with Simulation() as simulation:
+        simulation.run(story(simulation))
+        gc.collect()
+        assert simulation.loop.failures == []
 
 
 async def test_a_frozen_source_that_crashes_is_frozen_after_its_restart_and_resolves_it(
