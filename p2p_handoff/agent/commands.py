@@ -21,6 +21,7 @@ from p2p_handoff.agent.report import Report, stopped
 from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.agent.telling import force_warning, fork_as_json, fork_history, generation_as_json, open_forks
 from p2p_handoff.agent.verifying import verify_history
+from p2p_handoff.agent.visibility import in_force
 from p2p_handoff.content.digests import digest
 from p2p_handoff.control.request import Handler, Request
 from p2p_handoff.errors import CancelledError, UsageError
@@ -92,6 +93,7 @@ class Commands:
             "port": agent.port,
             "engine": agent.engine,
             "handoff": agent.settings.handoff,
+            "visible": in_force(agent.settings, agent.store.links),
             "discovery": agent.discovery_problem or "",
             "relays": agent.relay_states(),
             "peers_online": sum(peer.online for peer in agent.discover()),

@@ -10,6 +10,7 @@ from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.errors import TrustError
 from p2p_handoff.security.identity import Identity, PublicIdentity
 from p2p_handoff.security.recognition import recognition_key
+from p2p_handoff.settings.config import Settings
 from p2p_handoff.store.links import Links
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,12 @@ def audience(visible: str, *, linked: bool) -> Audience | None:
     if visible == "auto":
         return Audience.LINKED if linked else Audience.EVERYONE
     return _AUDIENCES[visible]
+
+
+def in_force(settings: Settings, links: Links) -> str:
+    """Who recognises this device now: ``everyone``, ``linked`` or ``nobody``."""
+    to = audience(settings.visible, linked=bool(links.all())) if settings.mdns else None
+    return "nobody" if to is None else to.value
 
 
 def acquaintances(identity: Identity, links: Links) -> Acquaintances:

@@ -19,6 +19,12 @@ from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import TimedOutError, UsageError
 from p2p_handoff.settings.words import VISIBLE
 
+_VISIBLE = {
+    "everyone": "everyone on the network sees its name",
+    "linked": "linked devices recognise it on the network, nobody else does",
+    "nobody": "it announces itself to nobody on the network",
+}
+
 
 @click.group()
 def agent() -> None:
@@ -95,6 +101,7 @@ def _status_lines(result: dict[str, Any]) -> Iterator[str]:
         )
     )
     yield f"handoff is {'on' if result['handoff'] else 'switched off'}; new sessions go to {result['receive_dir']}"
+    yield _VISIBLE[result["visible"]]
     if result["requests"]:
         yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
     old_copy = [result["old_copy"]] if result["old_copy"] else []

@@ -53,10 +53,10 @@ class SightingBook:
         return tuple(name for name, seen in self._instances.items() if _device(seen) == device)
 
     def put(self, instance: str, seen: Sighting | Stranger) -> bool:
-        """Note what an instance says now; False when the book is full. Strangers count while a room is open there."""
-        if isinstance(seen, Stranger) and seen.room is None:
-            self.remove(instance)
-            return True
+        """Note what an instance says now; False when the book is full.
+
+        Strangers are kept as well: they are asked again like the others, so that nobody sees who is recognised.
+        """
         before = self._instances.get(instance)
         if before is None and len(self._instances) >= MAX_INSTANCES:
             return False

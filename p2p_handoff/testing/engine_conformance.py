@@ -295,6 +295,21 @@ async def a_forged_certificate_does_not_connect(dialler: EngineFactory, answerer
         await second.close()
 
 
+async def every_connection_appears_as_somebody_new(dialler: EngineFactory, answerer: EngineFactory) -> None:
+    """Certificates and ICE names are seen on the network: no two connections of one engine have any in common."""
+    for factory in (dialler, answerer):
+        engine = factory()
+        connections = [engine.connection() for _ in range(2)]
+        try:
+            offers = [await connection.create_offer() for connection in connections]
+        finally:
+            for connection in connections:
+                await connection.close()
+        assert len({sha256_fingerprint(offer) for offer in offers}) == len(offers)
+        names = [line for offer in offers for line in offer.splitlines() if line.startswith("a=ice-ufrag")]
+        assert len(set(names)) == len(names)
+
+
 async def the_path_on_one_machine_is_direct(dialler: EngineFactory, answerer: EngineFactory) -> None:
     """Without servers the selected pair is a direct one, and names its addresses."""
     async with joined(dialler, answerer) as ends:
@@ -347,6 +362,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_close_ends_every_waiter,
     the_observed_certificate_is_the_announced_one,
     a_forged_certificate_does_not_connect,
+    every_connection_appears_as_somebody_new,
     the_path_on_one_machine_is_direct,
     useless_descriptions_are_refused,
     opening_and_closing_leaks_nothing,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff.agent.visibility import acquaintances, audience
+from p2p_handoff.agent.visibility import acquaintances, audience, in_force
 from p2p_handoff.discovery.announcement import Audience
 from p2p_handoff.security.identity import MLKEM_KEY_BYTES, Identity, PublicIdentity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.security.recognition import recognition_key
+from p2p_handoff.settings.config import Settings
 from p2p_handoff.store.records import LinkedDevice
 from p2p_handoff.store.store import Store, open_store
 
@@ -60,3 +61,12 @@ def test_a_device_with_a_degenerate_key_hides_nobody_else(store: Store) -> None:
     for public in (bad, good.public):
         store.links.add(link(public, None))
     assert list(acquaintances(ME, store.links).keys) == [good.device]
+
+
+def test_what_is_in_force_is_told(store: Store) -> None:
+    settings = Settings(name="laptop")
+    assert in_force(settings, store.links) == "everyone"
+    store.links.add(link(Identity.generate().public, None))
+    assert in_force(settings, store.links) == "linked"
+    assert in_force(replace(settings, visible="nobody"), store.links) == "nobody"
+    assert in_force(replace(settings, mdns=False), store.links) == "nobody"

@@ -37,7 +37,9 @@ def test_the_status_of_an_agent_has_its_stable_keys(device: Device) -> None:
     result = device("agent", "status", "--json").last
     assert result["handoff"] is True
     assert {"device", "port", "engine", "peers_online", "sessions", "requests", "active", "receive_dir"} <= set(result)
+    assert result["visible"] == "nobody", "multicast is off in these tests"
     assert "0 devices in sight" in device("agent", "status").out
+    assert "it announces itself to nobody" in device("agent", "status").out
 
 
 def test_a_second_agent_on_the_same_home_is_refused(device: Device) -> None:

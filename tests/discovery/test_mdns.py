@@ -23,7 +23,7 @@ from p2p_handoff.discovery.announcement import (
 )
 from p2p_handoff.discovery.appearance import ROTATION
 from p2p_handoff.discovery.mdns import Discovery
-from p2p_handoff.discovery.veil import Acquaintances
+from p2p_handoff.discovery.veil import MAX_TAGS, Acquaintances
 from p2p_handoff.ids import DeviceId, RoomId, device_id
 
 LO = Interface(1, "lo", (ip_interface("127.0.0.1/8"),))
@@ -270,3 +270,24 @@ async def test_from_everyone_to_linked_the_name_goes(start: Start) -> None:
     assert await stranger.next() == DESKTOP.device
     assert await laptop.next() == SEEN
     assert laptop.told.empty()
+
+
+async def test_a_device_with_as_many_links_as_there_are_tags_is_found_by_the_last_of_them(start: Start) -> None:
+    laptop = await start(None, known=KNOWS_DESKTOP)
+    others = {device_id(str(number).encode()): PAIR_KEY for number in range(MAX_TAGS - 1)}
+    await start(HIDDEN, known=Acquaintances(DESKTOP.device, others | dict(KNOWS_LAPTOP.keys)))
+    assert await laptop.next() == SEEN
+
+
+async def test_strangers_are_asked_again_like_acquaintances(start: Start) -> None:
+    """Or whoever listens to the questions would see who is recognised."""
+    laptop = await start(None)
+    desktop = await start(HIDDEN)
+    async with asyncio.timeout(PATIENCE):
+        while not laptop.discovery._book.instances:  # noqa: ASYNC110 - strangers are told to nobody
+            await asyncio.sleep(0.01)
+    assert not laptop.discovery.sightings
+    await desktop.discovery.update(None, STRANGER)
+    async with asyncio.timeout(PATIENCE):
+        while laptop.discovery._book.instances:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)

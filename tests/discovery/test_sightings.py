@@ -95,14 +95,15 @@ def test_a_recognised_device_counts_before_one_that_only_says_so() -> None:
     assert diary.told == [impostor, KNOWN]
 
 
-def test_a_stranger_counts_while_a_room_is_open_there() -> None:
+def test_a_stranger_is_remembered_and_of_interest_while_a_room_is_open_there() -> None:
     diary = Diary()
     diary.book.put("one", STRANGER)
     assert list(diary.book.rooms) == [STRANGER]
     diary.book.put("one", replace(STRANGER, room=None))
     assert not diary.book.rooms
-    assert not diary.book.instances
+    assert diary.book.instances == ("one",)
     assert not diary.told
+    assert not diary.book.devices
 
 
 def test_a_stranger_that_becomes_known_is_found_and_back_again_lost() -> None:

@@ -10,6 +10,8 @@ import pytest
 from p2p_handoff.discovery.publisher import ECHO_DEADLINE
 from tests.network.discovery_host import PORT, ROOM, Discoverer, device_of
 from tests.network.lab import Lab
+from tests.network.peer import PATIENCE, Devices, link, until
+from tests.network.trees import project
 
 pytestmark = pytest.mark.network
 
@@ -172,3 +174,22 @@ def test_discovery_does_not_pass_a_router_but_connections_do(lab: Lab) -> None:
         assert left.reaches(right.address, PORT)
         assert laptop.sights() == []
         assert desktop.sights() == []
+
+
+def test_the_first_link_hides_both_devices_from_others_and_the_last_unlink_shows_them_again(
+    lab: Lab, devices: Devices
+) -> None:
+    net = lab.bridge("net")
+    laptop, desktop, observer = (devices.on(lab.host(name, bridge=net)) for name in ("laptop", "desktop", "observer"))
+    devices.start(laptop, desktop, observer)
+    for other in (laptop, desktop):
+        observer.sees(other)
+    assert laptop.ask("agent", "status")["visible"] == "everyone"
+    link(laptop, desktop)
+    assert laptop.ask("agent", "status")["visible"] == "linked"
+    until(lambda: not observer.told("peers")["peers"] or None, PATIENCE, "the observer sees nobody")
+    laptop.sees(desktop)
+    desktop.sees(laptop)
+    laptop.hand_over(project(laptop.user / "work"), desktop)
+    laptop.ask("unlink", "desktop")
+    observer.sees(laptop)
