@@ -68,6 +68,13 @@ MAX_KIND: Final = 32
 """Characters of an adapter's kind."""
 MAX_CRDT_UPDATE: Final = 256 * MIB
 """Largest single CRDT update applied from a peer."""
+TRIAL_SECONDS: Final = 30.0
+"""A trial of a peer's updates ends after this: the largest conversation takes a few seconds."""
+TRIAL_MEMORY: Final = 64 * MIB
+TRIAL_BYTES_PER_BYTE: Final = 128
+"""How much a trial may grow: so much, and this for each byte of the updates (lines of two bytes take 40)."""
+TRIAL_IDLE: Final = 60.0
+"""Seconds after which the process for trials ends when nothing is to be tried."""
 MAX_CONVERSATION: Final = 128 * MIB
 """Largest conversation file: its lines, its document and its newest update are in memory together while it changes."""
 MAX_CONVERSATION_LOG: Final = 64

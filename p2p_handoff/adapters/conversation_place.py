@@ -25,6 +25,7 @@ from p2p_handoff.adapters.conversation_follow import GENERATION_BYTES, Follower
 from p2p_handoff.adapters.conversation_log import Log, replay, text_of
 from p2p_handoff.adapters.conversation_store import Record
 from p2p_handoff.adapters.platform_files import exchange, rename_exclusive, settle_exchange
+from p2p_handoff.adapters.update_trial import SHARED, UpdateTrial
 from p2p_handoff.adapters.writers import Writers
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import ContentGoneError, HandoffError, IntegrityError, StorageError
@@ -53,14 +54,23 @@ class Placer:
         plan: Its plan.
         entropy: Random bytes for client ids and generations.
         step: Told the name of each step before it is taken.
+        trial: Tries a peer's updates out together with this device's own.
     """
 
-    def __init__(self, area: StagingArea, plan: Plan, entropy: Entropy, step: Step = lambda _: None) -> None:
+    def __init__(
+        self,
+        area: StagingArea,
+        plan: Plan,
+        entropy: Entropy,
+        step: Step = lambda _: None,
+        trial: UpdateTrial = SHARED,
+    ) -> None:
         self._area = area
         self._plan = plan
         self._aim = plan.aim
         self._entropy = entropy
         self._step = step
+        self._trial = trial
         self._name = os.fsencode(plan.aim.destination.name)
         self._conflicts: list[Path] = []
         self._writers = Writers()
@@ -126,7 +136,7 @@ class Placer:
         if self._aim.purpose is not Purpose.MERGE or self._area.journal() is not None:
             return False
         record = self._local()
-        return record is None or record.log.document != self._plan.log.document
+        return record is None or record.log.document != self._plan.log.document or not self._fits(record.log)
 
     def _add_copy(self) -> None:
         """Put the fork's text beside the original, unless all of it is there."""
@@ -156,20 +166,34 @@ class Placer:
             self._exchange(step)
             closed = self._writers.are_gone(self._area.descriptor, step.staged)
             surprise = self._surprise(step)
-            mergeable = step.merging and step.number + 1 < MAX_ROUNDS
-            if not closed or (surprise is not None and not mergeable):
+            news = self._news(step, surprise) if surprise is not None else None
+            if not closed or (surprise is not None and news is None):
                 self._keep_copy(step.staged)
-            if surprise is None or not mergeable:
+            if news is None:
                 break
-            step = self._next_round(step, surprise)
+            step = self._next_round(step, news)
         self._record(step.next, step.generation)
 
     def _first_round(self) -> Round:
         record = self._local()
         base = record.log if record else None
-        merging = base is not None and base.document == self._plan.log.document
+        merging = base is not None and base.document == self._plan.log.document and self._fits(base)
         then = self._merged(base) if base is not None and merging else self._plan.log
         return self._staged(0, record.generation if record else b"", base, then, merging=merging)
+
+    def _fits(self, base: Log) -> bool:
+        """False where a hostile log stands alone but cannot be applied together with this device's own updates."""
+        known = {update.content for update in self._plan.log.updates}
+        ours = [update.content for update in base.updates if update.content not in known]
+        return not ours or self._holds(self._plan.log, [self._area.read_update(content) for content in ours])
+
+    def _holds(self, log: Log, more: list[bytes]) -> bool:
+        """Whether updates can be applied after a log, tried out in another process."""
+        try:
+            self._trial([*(self._area.read_update(update.content) for update in log.updates), *more])
+        except IntegrityError:
+            return False
+        return True
 
     def _local(self) -> Record | None:
         """The device's record with what was written to the file since; as it is where the file was removed."""
@@ -258,16 +282,23 @@ class Placer:
     def _begins_with(self, log: Log, data: bytes) -> bool:
         return len(data) <= log.text.size and self._replayed(log).render().startswith(data)
 
-    def _next_round(self, step: Round, surprise: bytes) -> Round:
-        """Import what came out as an edit of what had been there, and put the result in place."""
+    def _news(self, step: Round, surprise: bytes) -> bytes | None:
+        """What came out as an update of what had been there; None where it cannot be merged, or not any more."""
+        if not step.merging or step.number + 1 >= MAX_ROUNDS:
+            return None
         if step.base is None:
             raise IntegrityError(f"the journal in {self._area.path} is damaged")
         edited = self._replayed(step.base)
         seen = edited.state_vector()
         edited.replace_with(split_lines(surprise))
+        news = edited.update_since(seen)
+        return news if self._holds(step.next, [news]) else None
+
+    def _next_round(self, step: Round, news: bytes) -> Round:
+        """Merge what came out, and put the result in place."""
         document = self._replayed(step.next)
         before = document.state_vector()
-        document.apply(edited.update_since(seen))
+        document.apply(news)
         then = self._grown(step.next, document, before)
         return self._staged(step.number + 1, step.generation, step.next, then, merging=True)
 

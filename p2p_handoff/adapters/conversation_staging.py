@@ -19,6 +19,7 @@ from p2p_handoff.adapters.conversation_place import FIRST_TEXT, PRIVATE, Placer
 from p2p_handoff.adapters.conversation_root import Root, decode_root
 from p2p_handoff.adapters.conversation_snapshot import ContentTable
 from p2p_handoff.adapters.conversation_store import verified
+from p2p_handoff.adapters.update_trial import SHARED, UpdateTrial
 from p2p_handoff.content.digests import Digest, verify
 from p2p_handoff.content.objects import Child, Content, chunks_of, decode_index
 from p2p_handoff.errors import ContentGoneError, IntegrityError, LocalProtocolError, NotFoundError
@@ -37,13 +38,15 @@ class ConversationStaging(Staging):
         area: Its staging directory.
         aim: Where it goes, and what it does there.
         entropy: Random bytes for ids.
+        trial: Tries a peer's updates out.
     """
 
-    def __init__(self, area: StagingArea, aim: Aim, entropy: Entropy) -> None:
+    def __init__(self, area: StagingArea, aim: Aim, entropy: Entropy, trial: UpdateTrial = SHARED) -> None:
         self.directory = area.path
         self._area = area
         self._aim = aim
         self._entropy = entropy
+        self._trial = trial
         self._goal: Root | None = None
         self._missing: dict[Digest, tuple[int, Child]] = {}
         self._local: ContentTable | None = None
@@ -54,6 +57,7 @@ class ConversationStaging(Staging):
         self._goal = None
         self._missing = {}
         self._area.unseal()
+        self._trial.warm()
         record = self._area.store.load()
         self._local = ContentTable(
             self._area.store.updates, [entry.content for entry in record.log.updates] if record else []
@@ -127,6 +131,7 @@ class ConversationStaging(Staging):
         goal = self._goal
         for content in goal.log:
             self._assemble(content)
+        self._try_out(goal)
         document, updates = replay(goal.log, self._area.read_update, new_client_id(self._entropy))
         text, data = text_of(document, goal.text.mtime_ns)
         if text != goal.text:
@@ -136,6 +141,13 @@ class ConversationStaging(Staging):
         record = self._area.store.load()
         log = Log(goal.document, text, tuple(updates))
         self._area.write_plan(Plan(self._aim, log, record.generation if record else b""))
+
+    def _try_out(self, goal: Root) -> None:
+        """Apply the updates where they can do no harm, unless all of them are this device's already."""
+        record = self._area.store.load()
+        known = {update.content for update in record.log.updates} if record else set()
+        if not known.issuperset(goal.log):
+            self._trial([self._area.read_update(content) for content in goal.log])
 
     def _assemble(self, content: Content) -> None:
         """Join an update's chunks, unless this device had the update."""
@@ -154,7 +166,7 @@ class ConversationStaging(Staging):
             plan = self._area.plan()
             if plan is None:
                 raise LocalProtocolError("a conversation is put in place before it is sealed")
-            self._placement = Placer(self._area, plan, self._entropy).place()
+            self._placement = Placer(self._area, plan, self._entropy, trial=self._trial).place()
         return self._placement
 
     @override

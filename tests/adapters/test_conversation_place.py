@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from p2p_handoff.adapters.base import Placement
 from p2p_handoff.adapters.conversation_place import MAX_ROUNDS, Placer
 from p2p_handoff.adapters.conversation_staging import ConversationStaging
+from p2p_handoff.adapters.update_trial import UpdateTrial
 from p2p_handoff.errors import NotFoundError, StorageError
 from tests.adapters.conversation_peers import Device
 
@@ -302,3 +304,53 @@ def cut_after_removals(count: int) -> Iterator[list[str]]:
         for name in ("unlink", "rmdir"):
             patch.setattr(os, name, counted(getattr(os, name)))
         yield removed
+
+
+@pytest.fixture
+def refusing() -> Iterator[UpdateTrial]:
+    """A trial in which no updates pass."""
+    script = (
+        "import sys\n"
+        "while sys.stdin.buffer.read1(1 << 20):\n"
+        "    sys.stdout.buffer.write(b'\\0')\n"
+        "    sys.stdout.buffer.flush()\n"
+    )
+    trial = UpdateTrial((sys.executable, "-c", script))
+    yield trial
+    trial.close()
+
+
+def test_what_cannot_be_merged_safely_is_kept_beside_what_was_accepted(
+    devices: tuple[Device, Device], refusing: UpdateTrial
+) -> None:
+    source, target = devices
+    source.append(b"theirs\n")
+    target.append(b"mine\n")
+    staging, root = target.staging_for(source)
+    assert isinstance(staging, ConversationStaging)
+    plan = staging._area.plan()
+    assert plan is not None
+    placement = Placer(staging._area, plan, os.urandom, trial=refusing).place()
+    source.part.release(root)
+    assert target.read() == b"one\ntwo\ntheirs\n"
+    assert [copy.read_bytes() for copy in placement.conflicts] == [b"one\ntwo\nmine\n"]
+
+
+def test_what_is_written_while_it_cannot_be_merged_safely_is_kept_beside_it(
+    devices: tuple[Device, Device], refusing: UpdateTrial
+) -> None:
+    source, target = devices
+    source.append(b"theirs\n")
+    staging, root = target.staging_for(source)
+    assert isinstance(staging, ConversationStaging)
+    plan = staging._area.plan()
+    assert plan is not None
+
+    def write_late(step: str) -> None:
+        if step == "exchange":
+            target.append(b"late\n")
+
+    placement = Placer(staging._area, plan, os.urandom, write_late, refusing).place()
+    source.part.release(root)
+    assert target.read() == b"one\ntwo\ntheirs\n"
+    assert [copy.read_bytes() for copy in placement.conflicts] == [b"one\ntwo\nlate\n"]

@@ -10,12 +10,13 @@ import pytest
 
 from p2p_handoff.adapters.base import Want
 from p2p_handoff.adapters.conversation_log import name_content
-from p2p_handoff.adapters.conversation_root import decode_root
+from p2p_handoff.adapters.conversation_root import Root, Text, decode_root
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import IntegrityError, LocalProtocolError
 from p2p_handoff.session.document import LineDocument
 from p2p_handoff.testing.samples import conversation_lines
 from tests.adapters.conversation_peers import Device, transfer
+from tests.adapters.test_update_trial import PANICS_LATER
 
 
 @pytest.fixture
@@ -180,3 +181,18 @@ def test_a_very_long_name_still_gets_a_staging_directory(source: Device, target:
     target.file = target.home / ("x" * 249 + ".jsonl")
     target.take(source)
     assert target.read() == source.read()
+
+
+def test_an_update_that_makes_the_library_panic_is_refused_and_leaves_nothing_behind(target: Device) -> None:
+    hostile = name_content(PANICS_LATER)
+    text = Text(digest(b"two\n"), 4, 1, 0)
+    root = Root(bytes(16), text, (hostile.content,))
+    staging = target.adapter.stage_new(target.file, target.state, "t")
+    (want,) = staging.begin(root.name, len(root.encoded()))
+    (update,) = staging.put(want.digest, root.encoded())
+    assert list(staging.put(update.digest, PANICS_LATER)) == []
+    with pytest.raises(IntegrityError, match="cannot be applied"):
+        staging.seal()
+    assert not target.file.exists()
+    staging.abandon()
+    assert target.leftovers() == []
