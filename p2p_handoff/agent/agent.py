@@ -34,7 +34,7 @@ from p2p_handoff.agent.peers import Peer, PeerBook
 from p2p_handoff.agent.policies import Policies
 from p2p_handoff.agent.push_refusals import About, lost
 from p2p_handoff.agent.report import Report
-from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
+from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook, Wish
 from p2p_handoff.agent.undoing import Undone
 from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.engines.base import Engine
@@ -506,12 +506,23 @@ class Agent:
             NotFoundError, AmbiguousError: Which request is not clear.
         """
         request = self.requests.find(token)
+        if request.wish is Wish.TAKE:
+            return await self._let_take(request, only, into)
         self.catalog.check_into(request.session, into)
         incoming = self.handoffs.incoming(request.txn)
         self.accept(request.token, only=only, into=into)
         if incoming is None:
             raise NotFoundError("the request is over")
         return await end_of(incoming, incoming.report)
+
+    async def _let_take(self, request: IncomingRequest, only: Sequence[str], into: Path | None) -> Report:
+        if into is not None:
+            raise UsageError("this request is to take a session away", advice="leave --into away")
+        beginning = asyncio.ensure_future(self.handoffs.taken(request.txn))
+        await asyncio.sleep(0)  # It waits for the answer before that is given.
+        self.accept(request.token, only=only)
+        outgoing = await beginning
+        return await end_of(outgoing, outgoing.settled)
 
     def expect_copy(self, into: Path) -> asyncio.Future[Report]:
         """Take the next one-off copy without asking; resolves when it has arrived.

@@ -337,6 +337,7 @@ class Commands:
         names = {
             "progress",
             "request",
+            "asking",
             "offered",
             "outgoing",
             "incoming",

@@ -131,7 +131,7 @@ async def hang_up_idle(dialer: Dialer, handoffs: Handoffs) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(IDLE_CONNECTION / 4)
-        if handoffs.active():
+        if handoffs.needs_wires:
             continue
         for wire in dialer.wires():
             if loop.time() - wire.last_used > IDLE_CONNECTION:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.requests import Wish
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.session.paths import printable
 
@@ -40,7 +41,7 @@ class Foreground:
             cancel()
 
     def _event(self, name: str, fields: Mapping[str, Any]) -> None:
-        if name == "request":
+        if name in ("request", "take-request"):
             self._questions.put_nowait(fields)
         elif name in _LINES:
             _say(_LINES[name].format_map({key: printable(str(value), _LINE) for key, value in fields.items()}))
@@ -48,7 +49,8 @@ class Foreground:
     async def _ask(self, request: Mapping[str, Any]) -> None:
         parts = ", ".join(f"{part['name']} ({part['type']}, {part['bytes']:,} bytes)" for part in request["parts"])
         title, peer = printable(request["title"], _LINE), printable(request["from"], _LINE)
-        _say(f"{peer} offers '{title}': {printable(parts, 1000)}")
+        does = "offers" if request["wish"] == Wish.PUSH.value else "wants to take"
+        _say(f"{peer} {does} '{title}': {printable(parts, 1000)}")
         if not self._asking:
             _say(f"answer with: handoff accept {request['token']} or handoff reject {request['token']}")
             return

@@ -31,7 +31,7 @@ from p2p_handoff.agent.payloads import (
     received_parts,
 )
 from p2p_handoff.agent.report import Report
-from p2p_handoff.agent.requests import IncomingRequest
+from p2p_handoff.agent.requests import IncomingRequest, Wish
 from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, TxnId
 
@@ -281,7 +281,7 @@ class HandoffV2:
 
 
 def _fits(route: _Route, request: IncomingRequest) -> bool:
-    if request.device != route.source:
+    if request.device != route.source or request.wish is not Wish.PUSH:
         return False
     wish = route.session
     return wish is None or request.session.startswith(wish.lower()) or request.title.casefold() == wish.casefold()

@@ -32,6 +32,7 @@ from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.returning import call, to_call
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.stagings import KEEP_STAGED
+from p2p_handoff.agent.take_questions import TakeQuestions
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import (
@@ -44,7 +45,7 @@ from p2p_handoff.errors import (
     UsageError,
 )
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId, new_txn_id
-from p2p_handoff.limits import HANDSHAKE_DEADLINE
+from p2p_handoff.limits import HANDSHAKE_DEADLINE, OFFER_LIFETIME
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import wishes
 from p2p_handoff.protocol.messages import Mode, RejectReason
@@ -80,6 +81,8 @@ class TakeAsk:
     types: frozenset[str]
     into: Path | None
     begun: asyncio.Future[Incoming]
+    patience: asyncio.Timeout
+    """How long the answer may take; longer where a person is asked."""
 
 
 @dataclass(slots=True)
@@ -111,6 +114,7 @@ class Handoffs:
         self._called_off: set[TxnId] = set()
         """Takes that were given up before the other device began."""
         self._admission = Admission(services, requests, self._incoming, self._called_off)
+        self._questions = TakeQuestions(services, requests, self._push_taken)
         self._expected: ExpectedCopy | None = None
         rest = Rest(self.message_received, self._turn_away, self._spawn)
         self._lessons = Lessons(services, Learner(services, self.outgoing_of), rest)
@@ -146,9 +150,10 @@ class Handoffs:
         self._admission.check_switched_on()
         self._services.store.counter.check()
         wire = await self._services.connect(peer)
-        ask = TakeAsk(session, peer, types, into, asyncio.get_running_loop().create_future())
+        patience = asyncio.timeout(ANSWER_TAKE_FOR)
+        ask = TakeAsk(session, peer, types, into, asyncio.get_running_loop().create_future(), patience)
         try:
-            async with asyncio.timeout(ANSWER_TAKE_FOR):
+            async with patience:
                 while (begun := await self._begun(wire, ask)) is None:
                     wire = await self._services.connect(peer)
                 return begun
@@ -244,6 +249,11 @@ class Handoffs:
         """Handoffs under way."""
         return [*self._outgoing.values(), *(item for item in self._incoming.values() if not item.is_over)]
 
+    @property
+    def needs_wires(self) -> bool:
+        """Whether a handoff is under way, or an answer to a take is awaited on either side."""
+        return bool(self.active() or self._takes or self._questions.any_open)
+
     def incoming(self, txn: TxnId) -> Incoming | None:
         """An incoming handoff under way."""
         return self._incoming.get(txn)
@@ -316,6 +326,8 @@ class Handoffs:
                 self._init(wire, message)
             case msg.Take():
                 self._take_asked(wire, message)
+            case msg.Asking():
+                self._person_asked(wire, message)
             case msg.ListSessions(number):
                 wire.send(msg.SessionList(number, self._summaries(wire.peer)))
             case msg.SessionList(number):
@@ -338,6 +350,7 @@ class Handoffs:
         everybody: list[Outgoing | Incoming] = [*self._outgoing.values(), *self._incoming.values()]
         for item in everybody:
             item.wire_lost(wire)
+        self._questions.wire_closed(wire)
         name = self._services.peer_name(wire.peer)
         self._services.events.emit("disconnected", device=wire.peer, name=name, text=error.what)
 
@@ -364,6 +377,7 @@ class Handoffs:
 
     async def close(self) -> None:
         """Stop all handoffs where they are; what is durable is taken up at the next start."""
+        await self._questions.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -380,6 +394,8 @@ class Handoffs:
         if incoming is not None and incoming.machine.source == wire.peer and isinstance(message, _TO_TARGET):
             incoming.deliver(wire, message)
             return
+        if isinstance(message, msg.Cancel):
+            self._questions.withdraw(wire, txn)
         ask = self._takes.get(txn)
         if isinstance(message, msg.Reject) and ask is not None and ask.peer == wire.peer:
             self._take_rejected(ask, message)
@@ -480,7 +496,7 @@ class Handoffs:
     def _take_asked(self, wire: Wire, take: msg.Take) -> None:
         current, judged = self.outgoing_of(take.session), self._admission.judge_take(wire.peer, take.session)
         facts = TakeFacts(
-            allowed=judged.verdict is not Verdict.REFUSE,
+            said=judged.verdict,
             txn_used=take.txn in self._outgoing or self._services.store.outgoing.grant(take.txn) is not None,
             asker=wire.peer,
             current=None if current is None else current.machine,
@@ -488,10 +504,31 @@ class Handoffs:
         verdict = wishes.judge_take(facts)
         if verdict in _TAKE_REFUSALS:
             wire.send(msg.Reject(take.txn, *_TAKE_REFUSALS[verdict]))
+        elif verdict is wishes.Take.ASK:
+            self._questions.ask(wire, take, judged.without)
         elif verdict is wishes.Take.PUSH:
             self._push_taken(wire, take, judged.without)
 
-    def _push_taken(self, wire: Wire, take: msg.Take, without: frozenset[PartId]) -> None:
+    def _person_asked(self, wire: Wire, message: msg.Asking) -> None:
+        """The other device asks its person about this one's take."""
+        ask = self._takes.get(message.txn)
+        if ask is None or ask.peer != wire.peer or ask.begun.done():
+            return
+        seconds = min(message.expires_in, OFFER_LIFETIME) + ANSWER_TAKE_FOR
+        ask.patience.reschedule(asyncio.get_running_loop().time() + seconds)
+        self._services.events.emit(
+            "asking", txn=message.txn, session=ask.session, name=self._services.peer_name(ask.peer)
+        )
+
+    async def taken(self, txn: TxnId) -> Outgoing:
+        """The handoff that follows a person's yes to a take.
+
+        Raises:
+            NotFoundError: The question is over, or the session cannot be handed over now.
+        """
+        return await self._questions.begun(txn)
+
+    def _push_taken(self, wire: Wire, take: msg.Take, without: frozenset[PartId]) -> Outgoing | None:
         plan = OutgoingPlan(
             take.txn,
             take.session,
@@ -502,7 +539,7 @@ class Handoffs:
             max_pause=self._services.settings.max_pause,
         )
         try:
-            self.push(plan)
+            return self.push(plan)
         except RejectedError as error:
             wire.send(msg.Reject(take.txn, RejectReason(error.reason), error.what[:500]))
         except TrustError as error:
@@ -511,6 +548,7 @@ class Handoffs:
             wire.send(msg.Reject(take.txn, RejectReason.UNKNOWN_SESSION, error.what))
         except UsageError as error:
             wire.send(msg.Reject(take.txn, RejectReason.DISABLED, error.what))
+        return None
 
     def _take_rejected(self, ask: TakeAsk, message: msg.Reject) -> None:
         if not ask.begun.done():

@@ -18,7 +18,7 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.face import FaceEvents, PayloadHandler, session_record
 from p2p_handoff.agent.payloads import PrimaryChanged, ended, raise_unless_done
 from p2p_handoff.agent.report import Report
-from p2p_handoff.agent.requests import IncomingRequest
+from p2p_handoff.agent.requests import IncomingRequest, Wish
 from p2p_handoff.ids import DeviceId, SessionId
 
 EVENTS: Final = frozenset(("handoffRequest", "handoffCompleted", "handoffFailed", "primaryChanged"))
@@ -114,8 +114,8 @@ class MultiClientSyncHandler:
         return raise_unless_done(await self._agent.to(peer, session, only=only, max_pause=max_pause))
 
     def pending(self) -> list[IncomingRequest]:
-        """Requests that wait for an answer, oldest first."""
-        return self._agent.pending()
+        """Offers that wait for an answer, oldest first."""
+        return [request for request in self._agent.pending() if request.wish is Wish.PUSH]
 
     def accept_handoff(
         self, token: str | None = None, *, only: Sequence[str] = (), into: Path | None = None

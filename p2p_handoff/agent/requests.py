@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from p2p_handoff.agent.events import Events
 from p2p_handoff.errors import AmbiguousError, NotFoundError
@@ -40,9 +41,18 @@ class Refusal:
 Answer = Consent | Refusal
 
 
+class Wish(Enum):
+    """What the other device wants."""
+
+    PUSH = "push"
+    """To hand a session to this one."""
+    TAKE = "take"
+    """To fetch a session from this one."""
+
+
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """An offer as a person sees it."""
+    """What another device wants, as a person sees it."""
 
     token: Token
     device: DeviceId
@@ -56,11 +66,13 @@ class IncomingRequest:
     txn: TxnId
     withheld: tuple[Part, ...] = ()
     """Parts of the session that the source keeps."""
+    wish: Wish = Wish.PUSH
 
     def as_json(self, now: float) -> dict[str, Any]:
         """The stable keys of ``handoff requests``."""
         return {
             "token": self.token,
+            "wish": self.wish.value,
             "from": self.peer,
             "device": self.device,
             "session": self.session,
@@ -69,6 +81,9 @@ class IncomingRequest:
             "withheld": [part_as_json(part) for part in self.withheld],
             "expires_in": max(0, round(self.expires_at - now)),
         }
+
+
+_EVENTS: Final = {Wish.PUSH: "request", Wish.TAKE: "take-request"}
 
 
 def part_as_json(part: Part) -> dict[str, Any]:
@@ -100,7 +115,7 @@ class RequestBook:
         """Wait for a person's answer, until the request expires."""
         loop = asyncio.get_running_loop()
         with self._listed(request) as answer:
-            self._events.emit("request", **request.as_json(loop.time()))
+            self._events.emit(_EVENTS[request.wish], **request.as_json(loop.time()))
             try:
                 async with asyncio.timeout_at(request.expires_at):
                     return await answer

@@ -68,13 +68,14 @@ def requests(home: Path, *, as_json: bool) -> None:
         [
             item["token"],
             item["from"],
+            {"push": "gives", "take": "takes"}[item["wish"]],
             item["title"],
             ", ".join(f"{part['name']} ({part['type']}, {size(part['bytes'])})" for part in item["parts"]),
             f"{item['expires_in']} s",
         ]
         for item in result["requests"]
     ]
-    table(["TOKEN", "FROM", "SESSION", "PARTS", "EXPIRES"], rows)
+    table(["TOKEN", "DEVICE", "WISH", "SESSION", "PARTS", "EXPIRES"], rows)
     if rows:
         say("Answer with:  handoff accept TOKEN  or  handoff reject TOKEN")
     else:
@@ -87,7 +88,7 @@ def requests(home: Path, *, as_json: bool) -> None:
 @options.only
 @options.into
 def accept(home: Path, token: str | None, only: list[str], into: Path | None, *, as_json: bool) -> None:
-    """Accept a request and wait for the session.
+    """Accept a request and wait until the session is here, or there.
 
     TOKEN is from 'handoff requests'; it may be left away when only one request waits.
     """

@@ -63,6 +63,8 @@ class HandoffProgress:
             say(f"{fields['name']} answers. Both devices must show the same words: {fields['verification']}")
         elif name == "offered" and fields["asks"]:
             say(f"Offered to {fields['name']}; waiting for a yes there. Ctrl-C takes it back.")
+        elif name == "asking":
+            say(f"{fields['name']} asks the person there. Ctrl-C gives up.")
         elif name in ("not-in-place", "silent"):
             say(str(fields["text"]))
         elif name == "progress" and sys.stderr.isatty():

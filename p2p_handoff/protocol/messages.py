@@ -313,6 +313,15 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """Answer to a Take where a person is asked first; Init or Reject follows."""
+
+    txn: TxnId
+    expires_in: Seconds
+    """Seconds until the person's time is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSummary:
     """One line of a session list."""
 
@@ -404,6 +413,7 @@ Message = (
     | Finish
     | Resumed
     | Take
+    | Asking
     | ListSessions
     | SessionList
     | News
@@ -433,6 +443,7 @@ MESSAGES: Final[dict[str, type[Message]]] = {
     "finish": Finish,
     "resumed": Resumed,
     "take": Take,
+    "asking": Asking,
     "list-sessions": ListSessions,
     "session-list": SessionList,
     "news": News,

@@ -14,6 +14,7 @@ from p2p_handoff.ids import DeviceId
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.source import Source, SourceState
 from p2p_handoff.session.ownership import Role
+from p2p_handoff.session.policy import Verdict
 
 
 class Push(Enum):
@@ -45,6 +46,8 @@ class Take(Enum):
     """Begin to hand it over, if a push may begin."""
     OFFERED = "offered"
     """It is being offered to that device already: that Init answers the take as well."""
+    ASK = "ask"
+    """Ask the person at this device first."""
     REFUSED = "refused"
     """The device may not take it."""
     USED = "used"
@@ -92,8 +95,8 @@ class PushFacts:
 class TakeFacts:
     """How things stand with a session that is asked for."""
 
-    allowed: bool
-    """The settings let the device take the session."""
+    said: Verdict
+    """What the settings say to the device."""
     txn_used: bool
     asker: DeviceId
     current: Source | None
@@ -138,9 +141,10 @@ def judge_take(facts: TakeFacts) -> Take:
     """What is answered to a device that wants a session."""
     towards = facts.current if facts.current is not None and facts.current.target == facts.asker else None
     verdicts = {
-        Take.REFUSED: not facts.allowed,
+        Take.REFUSED: facts.said is Verdict.REFUSE,
         Take.USED: facts.txn_used,
         Take.OFFERED: towards is not None and (towards.state, towards.mode) == (SourceState.OFFERED, Mode.MOVE),
         Take.ON_ITS_WAY: towards is not None,
+        Take.ASK: facts.said is Verdict.ASK,
     }
     return next((take for take, applies in verdicts.items() if applies), Take.PUSH)

@@ -99,16 +99,11 @@ def verdict(value: Any) -> Verdict:
     return Verdict(one_of(*(item.value for item in Verdict))(value))
 
 
-def grant(value: Any) -> Verdict:
-    """Accept or refuse."""
-    return Verdict(one_of(Verdict.ACCEPT.value, Verdict.REFUSE.value)(value))
-
-
-def grant_for_all(value: Any) -> Verdict:
-    """As ``grant``, but nothing is given away to devices that will be linked one day."""
+def verdict_for_all(value: Any) -> Verdict:
+    """As ``verdict``, but nothing is given away to devices that will be linked one day."""
     if value == Verdict.ACCEPT.value:
         raise ValueError('can be "accept" for a device of its own table only, not for everybody else\'s')
-    return grant(value)
+    return verdict(value)
 
 
 def part_types(value: Any) -> frozenset[PartType]:

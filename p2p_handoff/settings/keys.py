@@ -45,7 +45,7 @@ class Branch:
 Node = Leaf | Branch
 
 
-def _rule(take: Check = checks.grant) -> dict[str, Leaf]:
+def _rule(take: Check = checks.verdict) -> dict[str, Leaf]:
     return {
         "push": Leaf(checks.verdict),
         "take": Leaf(take),
@@ -54,7 +54,7 @@ def _rule(take: Check = checks.grant) -> dict[str, Leaf]:
     }
 
 
-def _who(take: Check = checks.grant) -> Branch:
+def _who(take: Check = checks.verdict) -> Branch:
     return Branch({**_rule(take), **{kind: Branch(_rule(take)) for kind in KINDS}})
 
 
@@ -73,7 +73,7 @@ ROOT: Final = Branch(
         "max_pause": Leaf(checks.seconds),
         "keep_generations": Leaf(checks.count),
         "resume": Branch({kind: Leaf(checks.texts, many=True) for kind in KINDS}),
-        "policy": Branch({"own": _who(), "other": _who(checks.grant_for_all)}),
+        "policy": Branch({"own": _who(), "other": _who(checks.verdict_for_all)}),
         "device": Branch(others=_who()),
     }
 )

@@ -28,6 +28,7 @@ from p2p_handoff.session import journal
 from p2p_handoff.session.chain import Chain
 from p2p_handoff.session.home import Mark
 from p2p_handoff.session.ownership import is_lost
+from p2p_handoff.session.policy import Verdict
 from p2p_handoff.session.signed import SignedStatement, encode_signed
 from p2p_handoff.session.statements import Grant, RefusalReason
 from tests.explore import cast, forks, homes, source_shell, target_shell
@@ -188,7 +189,7 @@ def _others(doing: Doing) -> Iterator[Other]:
 def _take_asked(doing: Doing, peer: DeviceId, take: msg.Take) -> None:
     current = next((out.machine for out in doing.outs.values() if out.machine.session == take.session), None)
     used = take.txn in doing.outs or doing.granted(take.txn) is not None
-    verdict = wishes.judge_take(TakeFacts(allowed=True, txn_used=used, asker=peer, current=current))
+    verdict = wishes.judge_take(TakeFacts(said=Verdict.ACCEPT, txn_used=used, asker=peer, current=current))
     if verdict is Take.PUSH:
         if may_push(doing, take.session, peer):
             push(doing, take.txn, take.session, peer, take=True)

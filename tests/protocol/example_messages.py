@@ -34,6 +34,7 @@ EXAMPLES: dict[str, msg.Message] = {
     "finish": msg.Finish(TXN, b"manifest"),
     "resumed": msg.Resumed(TXN, ROOT, 12_345, "opened in the editor"),
     "take": msg.Take(TXN, SESSION, ("messages",)),
+    "asking": msg.Asking(TXN, 300),
     "list-sessions": msg.ListSessions(1),
     "session-list": msg.SessionList(1, (msg.SessionSummary(SESSION, "essay", "primary", 3, SOURCE),)),
     "news": msg.News(9, (msg.KnownOwner(SESSION, 4, TARGET, ROOT),), more=False),

@@ -12,6 +12,7 @@ from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.source import Source, SourceState
 from p2p_handoff.protocol.wishes import Push, PushFacts, Take, TakeFacts, Undo, judge_push, judge_take, judge_undo
 from p2p_handoff.session.ownership import Role
+from p2p_handoff.session.policy import Verdict
 from tests.protocol.grants import SESSION, TXN, B, C
 
 PUSH = PushFacts(
@@ -25,7 +26,7 @@ PUSH = PushFacts(
     forked=False,
     over=False,
 )
-TAKE = TakeFacts(allowed=True, txn_used=False, asker=B.device, current=None)
+TAKE = TakeFacts(said=Verdict.ACCEPT, txn_used=False, asker=B.device, current=None)
 OFFERED = Source(TXN, SESSION, B.device)
 
 
@@ -57,7 +58,10 @@ def test_a_push_begins_only_at_an_idle_primary(change: dict[str, Any], push: Pus
     ("change", "take"),
     [
         ({}, Take.PUSH),
-        ({"allowed": False}, Take.REFUSED),
+        ({"said": Verdict.REFUSE}, Take.REFUSED),
+        ({"said": Verdict.ASK}, Take.ASK),
+        ({"said": Verdict.ASK, "current": OFFERED}, Take.OFFERED),
+        ({"said": Verdict.ASK, "txn_used": True}, Take.USED),
         ({"txn_used": True}, Take.USED),
         ({"current": OFFERED}, Take.OFFERED),
         ({"current": replace(OFFERED, mode=Mode.COPY)}, Take.ON_ITS_WAY),

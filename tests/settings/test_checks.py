@@ -18,7 +18,7 @@ from p2p_handoff.settings.checks import Check
     ("check", "value", "used"),
     [
         (checks.verdict, "ask", Verdict.ASK),
-        (checks.grant_for_all, "refuse", Verdict.REFUSE),
+        (checks.verdict_for_all, "refuse", Verdict.REFUSE),
         (checks.part_types, ["files", "messages"], frozenset((PartType.FILES, PartType.MESSAGES))),
         (checks.part_types, [], frozenset()),
         (checks.directory, "/srv", Path("/srv")),
@@ -37,7 +37,7 @@ def test_a_good_value_is_used(check: Check, value: Any, used: Any) -> None:
         (checks.verdict, "acept", "must be accept, ask or refuse \\(did you mean 'accept'"),
         (checks.verdict, True, "must be accept, ask or refuse$"),
         (checks.verdict, ["ask"], "must be accept, ask or refuse$"),
-        (checks.grant_for_all, "accept", "for a device of its own table only"),
+        (checks.verdict_for_all, "accept", "for a device of its own table only"),
         (checks.part_types, ["mesages"], "'mesages' is none of .* \\(did you mean 'messages'"),
         (checks.part_types, "messages", "must be a list of texts"),
         (checks.urls("ws", "wss"), ["http://a"], "'http://a' must begin with ws: or wss:"),
