@@ -166,12 +166,12 @@ class Placer:
             self._exchange(step)
             closed = self._writers.are_gone(self._area.descriptor, step.staged)
             surprise = self._surprise(step)
-            news = self._news(step, surprise) if surprise is not None else None
-            if not closed or (surprise is not None and news is None):
+            then = self._merged_with(surprise, step) if surprise is not None else None
+            if not closed or (surprise is not None and then is None):
                 self._keep_copy(step.staged)
-            if news is None:
+            if then is None:
                 break
-            step = self._next_round(step, news)
+            step = self._staged(step.number + 1, step.generation, step.next, then, merging=True)
         self._record(step.next, step.generation)
 
     def _first_round(self) -> Round:
@@ -185,12 +185,11 @@ class Placer:
         """False where a hostile log stands alone but cannot be applied together with this device's own updates."""
         known = {update.content for update in self._plan.log.updates}
         ours = [update.content for update in base.updates if update.content not in known]
-        return not ours or self._holds(self._plan.log, [self._area.read_update(content) for content in ours])
-
-    def _holds(self, log: Log, more: list[bytes]) -> bool:
-        """Whether updates can be applied after a log, tried out in another process."""
+        if not ours:
+            return True
+        theirs = [update.content for update in self._plan.log.updates]
         try:
-            self._trial([*(self._area.read_update(update.content) for update in log.updates), *more])
+            self._trial([self._area.read_update(content) for content in (*theirs, *ours)])
         except IntegrityError:
             return False
         return True
@@ -282,25 +281,23 @@ class Placer:
     def _begins_with(self, log: Log, data: bytes) -> bool:
         return len(data) <= log.text.size and self._replayed(log).render().startswith(data)
 
-    def _news(self, step: Round, surprise: bytes) -> bytes | None:
-        """What came out as an update of what had been there; None where it cannot be merged, or not any more."""
+    def _merged_with(self, surprise: bytes, step: Round) -> Log | None:
+        """The round's log, and behind it what came out as an edit of what had been there.
+
+        None where it cannot be merged, or not any more. It is not tried out in another process: both documents passed.
+        """
         if not step.merging or step.number + 1 >= MAX_ROUNDS:
             return None
         if step.base is None:
             raise IntegrityError(f"the journal in {self._area.path} is damaged")
-        edited = self._replayed(step.base)
-        seen = edited.state_vector()
-        edited.replace_with(split_lines(surprise))
-        news = edited.update_since(seen)
-        return news if self._holds(step.next, [news]) else None
-
-    def _next_round(self, step: Round, news: bytes) -> Round:
-        """Merge what came out, and put the result in place."""
-        document = self._replayed(step.next)
-        before = document.state_vector()
-        document.apply(news)
-        then = self._grown(step.next, document, before)
-        return self._staged(step.number + 1, step.generation, step.next, then, merging=True)
+        edited, document = self._replayed(step.base), self._replayed(step.next)
+        seen, before = edited.state_vector(), document.state_vector()
+        try:
+            edited.replace_with(split_lines(surprise))
+            document.apply(edited.update_since(seen))
+            return self._grown(step.next, document, before)
+        except IntegrityError:
+            return None
 
     def _keep_copy(self, staged: bytes) -> None:
         """Put a staged file beside the destination, under a name that says what it is."""

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.adapters.base import Placement
+from p2p_handoff.adapters.conversation_log import Log
 from p2p_handoff.adapters.conversation_place import MAX_ROUNDS, Placer
 from p2p_handoff.adapters.conversation_staging import ConversationStaging
 from p2p_handoff.adapters.update_trial import UpdateTrial
-from p2p_handoff.errors import NotFoundError, StorageError
+from p2p_handoff.errors import IntegrityError, NotFoundError, StorageError
 from tests.adapters.conversation_peers import Device
 
 STEPS = ["stage", "exchange", "inspect", "record", "remove"]
@@ -336,21 +337,20 @@ def test_what_cannot_be_merged_safely_is_kept_beside_what_was_accepted(
     assert [copy.read_bytes() for copy in placement.conflicts] == [b"one\ntwo\nmine\n"]
 
 
-def test_what_is_written_while_it_cannot_be_merged_safely_is_kept_beside_it(
-    devices: tuple[Device, Device], refusing: UpdateTrial
+def test_what_is_written_meanwhile_and_cannot_be_merged_is_kept_beside_it(
+    devices: tuple[Device, Device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = devices
     source.append(b"theirs\n")
-    staging, root = target.staging_for(source)
-    assert isinstance(staging, ConversationStaging)
-    plan = staging._area.plan()
-    assert plan is not None
 
     def write_late(step: str) -> None:
         if step == "exchange":
             target.append(b"late\n")
 
-    placement = Placer(staging._area, plan, os.urandom, write_late, refusing).place()
-    source.part.release(root)
+    def panic(*_: object) -> Log:
+        raise IntegrityError("a document cannot be edited")
+
+    monkeypatch.setattr(Placer, "_grown", panic)
+    placement = _place(target, source, write_late)
     assert target.read() == b"one\ntwo\ntheirs\n"
     assert [copy.read_bytes() for copy in placement.conflicts] == [b"one\ntwo\nlate\n"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import cbor2
@@ -37,8 +38,6 @@ _TEXTS: Final = (
 _SCALARS: Final[tuple[Any, ...]] = (*_NUMBERS, *_BYTES, *_TEXTS, None, True, False, [], {}, 1.5, float("nan"))
 _MAX_COPIES: Final = 40
 
-Mutate = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
-
 
 def mutate(rng: random.Random, shape: Shape, data: bytes, corpus: Sequence[bytes], limit: int) -> bytes:
     """A mutant of an input.
@@ -50,9 +49,12 @@ def mutate(rng: random.Random, shape: Shape, data: bytes, corpus: Sequence[bytes
         corpus: Other inputs, to take pieces from.
         limit: Bytes of the mutant at most.
     """
-    for _ in range(1 + min(int(rng.expovariate(0.7)), 8)):
-        usual = _BY_SHAPE[shape]
-        data = (usual if rng.random() < 0.8 else mutate_bytes)(rng, data, corpus)
+    changes = 1 + min(int(rng.expovariate(0.9)), 8)
+    if shape is Shape.CBOR and rng.random() < 0.8:
+        return mutate_cbor(rng, data, corpus, changes)[:limit]
+    for _ in range(changes):
+        mutator = mutate_text if shape is Shape.TEXT and rng.random() < 0.8 else mutate_bytes
+        data = mutator(rng, data, corpus)
     return data[:limit]
 
 
@@ -81,15 +83,16 @@ def mutate_bytes(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> by
     return bytes(raw)
 
 
-def mutate_cbor(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
-    """Change one node of a value; bytes that are no CBOR are mutated as bytes."""
+def mutate_cbor(rng: random.Random, data: bytes, corpus: Sequence[bytes], changes: int = 1) -> bytes:
+    """Change nodes of a value; bytes that are no CBOR are mutated as bytes."""
     value = _loaded(data)
     if value is _NOTHING:
         return mutate_bytes(rng, data, corpus)
     holder = [value]
     try:
-        container, key = rng.choice(list(_places(holder)))
-        _change(rng, container, key, corpus)
+        for _ in range(changes):
+            container, key = rng.choice(list(_places(holder)))
+            _change(rng, container, key, corpus)
         return cbor2.dumps(holder[0], canonical=rng.random() < 0.95)
     except Exception:  # noqa: BLE001 - odd values of the library cannot be copied, sorted or written again
         return mutate_bytes(rng, data, corpus)
@@ -118,7 +121,6 @@ def mutate_text(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> byt
     return separator.join(pieces)
 
 
-_BY_SHAPE: Final[dict[Shape, Mutate]] = {Shape.CBOR: mutate_cbor, Shape.TEXT: mutate_text, Shape.RAW: mutate_bytes}
 _NOTHING: Final = object()
 
 
@@ -181,11 +183,18 @@ def _grow(rng: random.Random, container: Any, key: Any) -> None:
 
 
 def _borrowed(rng: random.Random, corpus: Sequence[bytes]) -> Any:
-    value = _loaded(rng.choice(corpus)) if corpus else _NOTHING
-    if value is _NOTHING:
+    places = _places_of(rng.choice(corpus)) if corpus else []
+    if not places:
         return rng.choice(_SCALARS)
-    container, key = rng.choice(list(_places([value])))
+    container, key = rng.choice(places)
     return copy.deepcopy(container[key])
+
+
+@lru_cache(maxsize=4096)
+def _places_of(data: bytes) -> list[tuple[Any, Any]]:
+    """The places of an input, which is only read."""
+    value = _loaded(data)
+    return [] if value is _NOTHING else list(_places([value]))
 
 
 def _tweaked(rng: random.Random, node: Any) -> Any:

@@ -20,7 +20,7 @@ from tests.fuzz.targets.vectors import relay_messages
 
 _DEVICES: Final = tuple(device_id(bytes([number]) * 32) for number in range(4))
 _MAX_ROOMS: Final = 6
-_MAX_STEPS: Final = 64
+_MAX_STEPS: Final = 24
 _CHALLENGE: Final = m.Challenge((m.Version(1),), m.RelayName("r" * 26), m.Nonce(bytes(32)))
 
 
@@ -162,7 +162,7 @@ def _evenings() -> list[bytes]:
         [0, *enter, *meet, ["out", 1], *meet],
         [1, *enter, *meet, ["wait", 601], *mail],
         [0, *enter, *mail, ["slow", 1, True], *mail, ["in", 4], *meet, _ask(0, type="close_room", id=5, room=room)],
-        [0, *enter, *(_ask(0, type="open_room", id=number) for number in range(40))],
+        [0, *enter, *(_ask(0, type="open_room", id=number) for number in range(16))],
     ]
     return [cbor2.dumps(item) for item in plans]
 
