@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import RejectedError as RejectedError
     from p2p_handoff.errors import RemoteProtocolError as RemoteProtocolError
     from p2p_handoff.errors import SealError as SealError
+    from p2p_handoff.errors import SecretsError as SecretsError
     from p2p_handoff.errors import StoppedError as StoppedError
     from p2p_handoff.errors import StorageError as StorageError
     from p2p_handoff.errors import TimedOutError as TimedOutError
@@ -65,6 +66,7 @@ _HOMES: Final = {
             "RejectedError",
             "RemoteProtocolError",
             "SealError",
+            "SecretsError",
             "StorageError",
             "TimedOutError",
             "TrustError",

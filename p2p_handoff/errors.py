@@ -14,7 +14,8 @@ HandoffError                     1  anything unexpected
 │   ├── LinkCodeError            6  a wrong, expired or burnt code
 │   ├── IntegrityError           6  content that does not match its digest
 │   ├── SealError                6  an envelope or frame that does not open
-│   └── VersionError             6  no protocol version in common
+│   ├── VersionError             6  no protocol version in common
+│   └── SecretsError             6  what should leave holds secrets that must not
 ├── CancelledError               7  somebody cancelled
 ├── InDoubtError                 8  frozen, and the answer is outstanding: nothing is lost
 ├── StorageError                 1  disk failing or read-only, failed sync
@@ -155,6 +156,12 @@ class VersionError(TrustError):
     """No protocol version in common; the sentence names both."""
 
     code = "version"
+
+
+class SecretsError(TrustError):
+    """What should go to somebody else's device looks as if it held secrets; nothing of it left."""
+
+    code = "secrets"
 
 
 class CancelledError(HandoffError):

@@ -56,6 +56,14 @@ MAX_INDEX_LEVEL: Final = 5
 """Levels of index objects above a file's chunks: three hold 8 TiB."""
 MAX_TREE_ENTRIES: Final = 4_000_000
 """Entries of one walk through a tree: a directory object that names one child twice, nested, would never end."""
+SECRET_WINDOW: Final = 4 * MIB
+"""Bytes that are searched for credentials at once: a thread holds no more of a file, however long it is."""
+SECRET_OVERLAP: Final = 64 * KIB
+"""Bytes that two windows share: the longest credential is a private key with its certificates, some 20 KiB."""
+MAX_SECRETS: Final = 1_000
+"""Secrets that an offer lists for one part: nobody reads more, and who has more means to hand over none of it."""
+MAX_SECRET_PATH: Final = 4096
+"""Bytes of the path of one of them: PATH_MAX of Linux."""
 MAX_PARTS: Final = 64
 """Parts of one session: people name a handful."""
 MAX_REFUSALS: Final = 10_000

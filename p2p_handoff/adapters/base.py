@@ -16,13 +16,14 @@ A fork's end:   OpenPart.stage_merge() ← objects of the fork → seal() → co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
 from p2p_handoff.content.digests import Digest
+from p2p_handoff.content.objects import Content
 from p2p_handoff.session.manifest import PartType
 
 
@@ -75,6 +76,38 @@ class Snapshot(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One content of a part, and where it lies."""
+
+    path: bytes
+    """Within the part, components joined by ``/``; empty for the part itself."""
+    content: Content
+
+
+class PartPicture(Snapshot, Protocol):
+    """A picture of a living part, which can be searched and thinned out before it leaves the device."""
+
+    def pieces(self) -> Iterable[Piece]:
+        """All that a transfer of the part carries, but for names and indexes."""
+
+    def without(self, paths: Collection[bytes]) -> PartPicture:
+        """The same picture as if some paths, and what lies beneath them, were not there.
+
+        Raises:
+            LocalProtocolError: The part is one piece, which only leaves as a whole.
+        """
+
+
+Screen = Callable[[PartPicture], PartPicture]
+"""Decides what of a picture may leave; raises where it must not leave at all."""
+
+
+def whole(picture: PartPicture) -> PartPicture:
+    """The screen that lets everything through."""
+    return picture
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """What a commit did."""
 
@@ -94,8 +127,14 @@ class Staging(ABC):
     """On the destination's file system; the agent records it before ACCEPTED and removes nothing in it itself."""
 
     @abstractmethod
-    def begin(self, root: Digest, root_size: int) -> Sequence[Want]:
-        """Aim at a root; returns what is missing first. Called again for each round: what arrived is kept."""
+    def begin(self, root: Digest, root_size: int, left_out: Collection[bytes] = ()) -> Sequence[Want]:
+        """Aim at a root; returns what is missing first. Called again for each round: what arrived is kept.
+
+        Args:
+            root: Digest of the root object.
+            root_size: Its bytes.
+            left_out: Paths that a device kept back: their absence removes nothing here.
+        """
 
     @abstractmethod
     def put(self, digest: Digest, data: bytes) -> Sequence[Want]:
@@ -135,7 +174,7 @@ class OpenPart(ABC):
     path: Path
 
     @abstractmethod
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> PartPicture:
         """A picture of the part now, cheap where little changed since the last one.
 
         Raises:
@@ -144,8 +183,10 @@ class OpenPart(ABC):
         """
 
     @abstractmethod
-    def freeze(self) -> Snapshot:
+    def freeze(self, screen: Screen = whole) -> PartPicture:
         """The last picture before a grant. Edits made later are not in it; the next snapshot finds them.
+
+        What passes the screen is what is frozen; whatever the screen raises leaves nothing frozen.
 
         Looks at more than times and sizes where those can lie. What it shows can be served until ``thaw`` or
         ``release``, as far as it is not on this device's user to change it.
@@ -156,15 +197,17 @@ class OpenPart(ABC):
         """The handoff was refused: edits made while frozen are normal edits."""
 
     @abstractmethod
-    def release(self, root: Digest) -> None:
+    def release(self, root: Digest, left_out: Collection[bytes] = ()) -> None:
         """The handoff was accepted: remember ``root`` as the last common state (the base of the next update).
+
+        Paths that were left out of it are none of its edits, whatever becomes of them.
 
         Repeating it changes nothing. What was edited since the freeze stays where it is: a contribution, counted by
         ``edits_since`` and kept by every later ``commit``.
         """
 
     @abstractmethod
-    def edits_since(self, root: Digest) -> int:
+    def edits_since(self, root: Digest, left_out: Collection[bytes] = ()) -> int:
         """How many files or messages differ now from a root that was frozen or released; 0 when it is this one still.
 
         At least 1 where they do differ, also when it is not remembered what stood under that root.

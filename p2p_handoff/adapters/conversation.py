@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
-from p2p_handoff.adapters.base import Adapter, OpenPart, Purpose, Snapshot, Staging, Want
+from p2p_handoff.adapters.base import Adapter, OpenPart, PartPicture, Purpose, Screen, Snapshot, Staging, Want, whole
 from p2p_handoff.adapters.conversation_area import Aim, StagingArea, finish_removal, staging_path
 from p2p_handoff.adapters.conversation_follow import Follower
 from p2p_handoff.adapters.conversation_keep import ConversationShelf
@@ -55,14 +55,15 @@ class ConversationPart(OpenPart):
         self._follower = Follower(path, self._store, entropy)
 
     @override
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ConversationSnapshot:
         return self._picture(self._follower.catch_up(thorough=False))
 
     @override
-    def freeze(self) -> Snapshot:
+    def freeze(self, screen: Screen = whole) -> PartPicture:
         record = self._follower.catch_up(thorough=True)
+        picture = screen(self._picture(record))
         self._store.freeze(record)
-        return self._picture(record)
+        return picture
 
     def renew(self) -> Snapshot:
         """A picture under a fresh document id, for an undo: no older update merges into it on any device.
@@ -72,7 +73,7 @@ class ConversationPart(OpenPart):
         """
         return self._picture(self._follower.renew())
 
-    def _picture(self, record: Record) -> Snapshot:
+    def _picture(self, record: Record) -> ConversationSnapshot:
         return ConversationSnapshot(record.log.root, self._store.updates)
 
     @override
@@ -81,7 +82,7 @@ class ConversationPart(OpenPart):
         self._store.forget_frozen()
 
     @override
-    def release(self, root: Digest) -> None:
+    def release(self, root: Digest, left_out: Collection[bytes] = ()) -> None:
         """Remember ``root`` as common; one that is neither frozen nor among the last sixteen changes nothing."""
         record = self._store.load()
         text = self._text_under(root, record)
@@ -95,7 +96,7 @@ class ConversationPart(OpenPart):
         return dict(record.roots).get(root) if record else None
 
     @override
-    def edits_since(self, root: Digest) -> int:
+    def edits_since(self, root: Digest, left_out: Collection[bytes] = ()) -> int:
         """How many lines were written, removed or changed since; see ``OpenPart.edits_since``."""
         record = self._follower.catch_up(thorough=False)
         if record.log.text.digest == (self._text_under(root, record) or record.common):

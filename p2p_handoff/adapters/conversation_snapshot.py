@@ -8,15 +8,16 @@ root: a snapshot of an unchanged conversation costs a stat.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from p2p_handoff.adapters.base import Piece
 from p2p_handoff.adapters.conversation_log import NamedContent, name_content
 from p2p_handoff.adapters.conversation_root import Root
 from p2p_handoff.adapters.conversation_store import Shelf
 from p2p_handoff.content.digests import Digest, digest, verify
 from p2p_handoff.content.objects import Content
-from p2p_handoff.errors import ContentGoneError, IntegrityError, NotFoundError
+from p2p_handoff.errors import ContentGoneError, IntegrityError, LocalProtocolError, NotFoundError
 from p2p_handoff.limits import MAX_CRDT_UPDATE
 
 
@@ -108,6 +109,20 @@ class ConversationSnapshot:
     def items(self) -> int:
         """Lines, which are messages."""
         return self._root.text.lines
+
+    def pieces(self) -> Iterable[Piece]:
+        """The updates: lines lie in them as they are, also those that were deleted and not dropped yet."""
+        return (Piece(b"", content) for content in self._root.log)
+
+    def without(self, paths: Collection[bytes]) -> ConversationSnapshot:
+        """The same picture: a conversation is one piece.
+
+        Raises:
+            LocalProtocolError: Something was to be left out.
+        """
+        if paths:
+            raise LocalProtocolError("a conversation leaves as a whole, or not at all")
+        return self
 
     def read(self, digest: Digest) -> bytes:
         """The object named by a digest, verified.

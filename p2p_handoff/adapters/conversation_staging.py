@@ -7,7 +7,7 @@ updates and chunks that this device holds already are never asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from typing_extensions import override
@@ -53,7 +53,8 @@ class ConversationStaging(Staging):
         self._placement: Placement | None = None
 
     @override
-    def begin(self, root: Digest, root_size: int) -> Sequence[Want]:
+    def begin(self, root: Digest, root_size: int, left_out: Collection[bytes] = ()) -> Sequence[Want]:
+        del left_out  # a conversation comes as a whole
         self._goal = None
         self._missing = {}
         self._area.unseal()

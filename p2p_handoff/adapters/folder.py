@@ -11,14 +11,14 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
 from p2p_handoff.adapters import beneath, stat_cache, tree_pack
-from p2p_handoff.adapters.base import Adapter, OpenPart, Purpose, Staging, Want
+from p2p_handoff.adapters.base import Adapter, OpenPart, PartPicture, Purpose, Screen, Staging, Want, whole
 from p2p_handoff.adapters.folder_commit import SealedFolder
 from p2p_handoff.adapters.folder_keep import FolderShelf, KeptFolder, keep_still
 from p2p_handoff.adapters.folder_scan import NOTHING, Scan, scan, unchanged_since
@@ -84,13 +84,14 @@ class OpenFolder(OpenPart):
         return FolderSnapshot(folder.descriptor, found, rules, self._parent_objects())
 
     @override
-    def freeze(self) -> FolderSnapshot:
+    def freeze(self, screen: Screen = whole) -> PartPicture:
         """The last picture before a grant, remembered so that ``release`` finds it after a restart."""
         for watcher in self._watchers:
             watcher.drain(_DRAIN)
         with self._turn:
             self._trust_no_mapping()
-            picture = self._picture()
+            picture = screen(self._picture())
+        assert isinstance(picture, FolderSnapshot), "a screen thins out what it is given"
         with beneath.typed_errors("remember the frozen state"):
             pack = picture.pack()
             tree_pack.save(self._state.descriptor, tree_pack.FROZEN, tree_pack.encode(pack), sync=False)
@@ -101,7 +102,7 @@ class OpenFolder(OpenPart):
         """The handoff was refused; nothing was held back, so there is nothing to do on disk."""
 
     @override
-    def release(self, root: Digest) -> None:
+    def release(self, root: Digest, left_out: Collection[bytes] = ()) -> None:
         """Remember ``root`` as the last common state.
 
         A root that neither is frozen nor on disk now leaves the older base: still a common state, from which at
@@ -118,14 +119,14 @@ class OpenFolder(OpenPart):
             if parent is not None and parent.root == root:
                 tree_pack.save(self._state.descriptor, tree_pack.BASE, tree_pack.encode(parent), sync=True)
                 return
-            picture = self.snapshot()
+            picture = self.snapshot().without(left_out)
             if picture.root == root:
                 tree_pack.save(self._state.descriptor, tree_pack.BASE, tree_pack.encode(picture.pack()), sync=True)
 
     @override
-    def edits_since(self, root: Digest) -> int:
+    def edits_since(self, root: Digest, left_out: Collection[bytes] = ()) -> int:
         """How many files and links differ from those under ``root``; see ``OpenPart.edits_since``."""
-        picture = self.snapshot()
+        picture = self.snapshot().without(left_out)
         if picture.root == root:
             return 0
         packs = (self._remembered(tree_pack.FROZEN), self._remembered(tree_pack.BASE))

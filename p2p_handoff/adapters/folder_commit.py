@@ -9,7 +9,7 @@ leaves something to roll forward.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -49,7 +49,7 @@ class SealedFolder(Staging):
         self._placement: Placement | None = None
 
     @override
-    def begin(self, root: Digest, root_size: int) -> Sequence[Want]:
+    def begin(self, root: Digest, root_size: int, left_out: Collection[bytes] = ()) -> Sequence[Want]:
         """Not after the seal: the arguments are ignored.
 
         Raises:

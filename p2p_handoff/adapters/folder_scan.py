@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import stat
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from p2p_handoff.adapters import beneath, git_unit
@@ -82,6 +82,44 @@ def _scanned(entries: tuple[Entry, ...]) -> ScannedDirectory:
 
 NOTHING: Final = Scan({b"": _scanned(())}, {}, {}, ())
 """The picture of an empty folder."""
+
+
+def leave_out(found: Scan, paths: Collection[bytes]) -> Scan:
+    """A picture as if some paths, and what lies beneath them, were not there. Empty directories stay.
+
+    Args:
+        found: The picture.
+        paths: What to leave out; one that is not there changes nothing.
+    """
+    gone = frozenset(paths)
+    records = {path: record for path, record in found.records.items() if not lies_in(path, gone)}
+    directories = {path: known for path, known in found.directories.items() if not lies_in(path, gone)}
+    touched = {above for path in gone for above in _parents(path) if above in directories}
+    for path in sorted(touched, key=lambda path: path.count(b"/") + bool(path), reverse=True):
+        prefix = path + b"/" if path else b""
+        kept = (entry for entry in directories[path].entries if prefix + entry.name not in gone)
+        entries = tuple(_as_it_is_now(entry, directories.get(prefix + entry.name)) for entry in kept)
+        directories[path] = _scanned(entries)
+    indexes = {name: data for record in records.values() for name, data in _indexes_of(record).items()}
+    return Scan(directories, records, indexes, found.skipped, found.written - gone)
+
+
+def lies_in(path: bytes, places: frozenset[bytes]) -> bool:
+    """True for a path that is one of some places or lies beneath one."""
+    if path in places:
+        return True
+    return bool(places) and any(above in places for above in _parents(path) if above)
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    """The directories that a path lies in, the nearest first; the last one is the folder itself, the empty path."""
+    while path:
+        path = path.rpartition(b"/")[0]
+        yield path
+
+
+def _as_it_is_now(entry: Entry, directory: ScannedDirectory | None) -> Entry:
+    return entry if directory is None else replace(entry, content=directory.content)
 
 
 def scan(root: int, known: Mapping[bytes, FileRecord], rules: IgnoreRules, previous: Scan = NOTHING) -> Scan:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from p2p_handoff.adapters import beneath
-from p2p_handoff.adapters.folder_scan import Scan, total_bytes
+from p2p_handoff.adapters.base import Piece
+from p2p_handoff.adapters.folder_scan import Scan, leave_out, total_bytes
 from p2p_handoff.adapters.ignore import IgnoreRules
 from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.content.digests import Digest, digest
@@ -129,6 +130,16 @@ class FolderSnapshot:
         if place is None:
             raise NotFoundError(f"no object {digest.hex()[:16]} in this snapshot")
         return read_location(self.folder.descriptor, place, digest)
+
+    def pieces(self) -> Iterable[Piece]:
+        """Every file; a content that lies in two places comes twice."""
+        return (Piece(path, record.content) for path, record in self.scan.records.items())
+
+    def without(self, paths: Collection[bytes]) -> FolderSnapshot:
+        """The same picture as if some paths were not there; without the objects of a fork's parent, which name them."""
+        if not paths:
+            return self
+        return FolderSnapshot(self.folder.descriptor, leave_out(self.scan, paths), self.rules)
 
     def pack(self) -> TreePack:
         """The directory objects, to be remembered."""

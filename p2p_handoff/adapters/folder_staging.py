@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from p2p_handoff.adapters.folder_commit import SealedFolder, remove_staging
 from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, OLD_BASE, TREE, Journal
 from p2p_handoff.adapters.folder_place import CONFLICTS, PROGRESS
 from p2p_handoff.adapters.folder_plan import Operation, Step, Trees, plan, plan_merge
-from p2p_handoff.adapters.folder_scan import NOTHING
+from p2p_handoff.adapters.folder_scan import NOTHING, lies_in
 from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.adapters.ignore import IGNORE_FILE, MAX_IGNORE_FILE, IgnoreRules, staging_name
 from p2p_handoff.adapters.incoming_tree import IncomingTree
@@ -91,6 +91,7 @@ class FolderStaging(Staging):
         self._tree: IncomingTree | None = None
         self._operations: list[Operation] = []
         self._large: list[Content] = []
+        self._left_out: frozenset[bytes] = frozenset()
         self._round = 0
         self._sealed: SealedFolder | None = None
 
@@ -105,7 +106,7 @@ class FolderStaging(Staging):
     # --- receiving ----------------------------------------------------------------------------
 
     @override
-    def begin(self, root: Digest, root_size: int) -> Sequence[Want]:
+    def begin(self, root: Digest, root_size: int, left_out: Collection[bytes] = ()) -> Sequence[Want]:
         """Aim at a root; see ``Staging.begin``.
 
         Raises:
@@ -115,6 +116,7 @@ class FolderStaging(Staging):
             beneath.remove_tree(self._staging, JOURNAL)
         self._root = Content(root, root_size, 0, root_size)
         self._staged.forget_wants()
+        self._left_out = frozenset(left_out)
         self._local = self._arrival.local() if self._arrival.local is not None else None
         known = dict(self._base.objects) if self._base is not None else {}
         known.update(self._local.scan.objects() if self._local is not None else NOTHING.objects())
@@ -254,14 +256,19 @@ class FolderStaging(Staging):
             folder_journal.write(self._staging, journal)
 
     def _without_ignored(self, local: FolderSnapshot) -> list[Operation]:
-        """The operations but for removals of what either side ignores: absence from the tree says nothing there."""
+        """The operations but for removals of what either side ignores or kept back: absence says nothing there."""
         rules = [local.rules]
         for operation in self._operations:
             arriving = operation.incoming
             if operation.path == (IGNORE_FILE,) and arriving is not None and arriving.content is not None:
                 text = beneath.read_whole(self._contents.descriptor, staged_name(arriving.content), MAX_IGNORE_FILE)
                 rules.append(IgnoreRules(text))
-        return [operation for operation in self._operations if not _removes_ignored(operation, rules)]
+        return [
+            operation
+            for operation in self._operations
+            if not _removes_ignored(operation, rules)
+            and not (_removes(operation) and lies_in(b"/".join(operation.path), self._left_out))
+        ]
 
     def _assemble(self) -> Journal:
         assembler = Assembler(self._contents.descriptor, self._traits, self._begun().read)
@@ -335,7 +342,11 @@ def _stage(assembler: Assembler, arriving: int, number: int, operation: Operatio
 
 
 def _removes_ignored(operation: Operation, rules: Sequence[IgnoreRules]) -> bool:
-    if operation.step not in {Step.REMOVE, Step.REMOVE_DIRECTORY} and operation.incoming is not None:
+    if not _removes(operation):
         return False
     path, directory = b"/".join(operation.path), operation.step is not Step.REMOVE
     return any(rule.ignores_within(path, directory=directory) for rule in rules)
+
+
+def _removes(operation: Operation) -> bool:
+    return operation.step in {Step.REMOVE, Step.REMOVE_DIRECTORY} or operation.incoming is None

@@ -16,6 +16,7 @@ from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.policies import pieces_bound, pieces_of
 from p2p_handoff.agent.push_refusals import About, refusal
+from p2p_handoff.agent.report import secrets_as_json
 from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
@@ -157,6 +158,7 @@ class Admission:
             session=init.session,
             title=manifest.title,
             parts=tuple(part for part in parts if part.id not in judged.without),
+            secrets=tuple(secrets_as_json(manifest.parts, self._services.name_of)),
             expires_at=loop.time() + expires_in,
             txn=init.txn,
             withheld=_stays_there(manifest, parts),

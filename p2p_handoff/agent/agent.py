@@ -46,6 +46,7 @@ from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
+from p2p_handoff.session.guard import NOTHING, Letting
 from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.session.paths import printable
 from p2p_handoff.settings.config import Settings, load, settings_of, text_of
@@ -324,7 +325,7 @@ class Agent:
 
     # --- handing off --------------------------------------------------------------------------------
 
-    async def to(
+    async def to(  # noqa: PLR0913 - what one command takes, by keyword
         self,
         peer: str,
         session: str | Path | None = None,
@@ -333,6 +334,7 @@ class Agent:
         only: Sequence[str] = (),
         max_pause: float | None = None,
         mode: Mode = Mode.MOVE,
+        letting: Letting = NOTHING,
     ) -> Report:
         """Hand a session over to another device.
 
@@ -343,6 +345,7 @@ class Agent:
             only: Part types to hand over; empty means all.
             max_pause: Seconds the session may be frozen; None for the setting.
             mode: Move ownership, or copy.
+            letting: The secrets that may go to somebody else's device.
 
         Returns:
             How it ended; ``outcome`` may be other than ``done``.
@@ -360,6 +363,7 @@ class Agent:
             mode,
             frozenset(only),
             max_pause=self.settings.max_pause if max_pause is None else max_pause,
+            letting=letting,
         )
         outgoing = self.handoffs.push(plan)
         return await end_of(outgoing, outgoing.settled)

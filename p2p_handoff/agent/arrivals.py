@@ -8,7 +8,7 @@ place under the directory that the user chose, under a safe form of its name.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Arrivals:
         self._txn = txn
         self._place_of = place
         self._arrivals: dict[PartId, Arrival] = {}
-        self._sealed: dict[PartId, Digest] = {}
+        self._sealed: dict[PartId, tuple[Digest, frozenset[bytes]]] = {}
 
     def prepare(self, manifest: Manifest, parts: Sequence[Part], into: Path | None) -> None:
         """Choose places and open staging. Blocks; repeating it changes nothing.
@@ -101,27 +101,27 @@ class Arrivals:
         """The staging of an accepted part."""
         return self._arrivals[part].staging
 
-    def is_sealed(self, part: PartId, root: Digest) -> bool:
-        """True when a part is verified and on the disk as of this root, and nothing was staged since."""
-        return self._sealed.get(part) == root
+    def is_sealed(self, part: Part) -> bool:
+        """True when a part is verified and on the disk as a manifest has it, and nothing was staged since."""
+        return self._sealed.get(part.id) == (part.root, part.left_out)
 
     def unseal(self, part: PartId) -> None:
         """Something else is about to be staged for a part."""
         self._sealed.pop(part, None)
 
-    def seal(self, roots: Mapping[PartId, Digest]) -> None:
-        """Verify and sync what is not sealed at these roots yet. Blocks.
+    def seal(self, parts: Iterable[Part]) -> None:
+        """Verify and sync what is not sealed as it is in a manifest. Blocks.
 
         Args:
-            roots: What was fetched, by part.
+            parts: What was fetched.
 
         Raises:
             IntegrityError, StorageError: From an adapter.
         """
-        for part, root in roots.items():
-            if not self.is_sealed(part, root):
-                self._arrivals[part].staging.seal()
-                self._sealed[part] = root
+        for part in parts:
+            if not self.is_sealed(part):
+                self._arrivals[part.id].staging.seal()
+                self._sealed[part.id] = (part.root, part.left_out)
 
     def abandon(self) -> None:
         """Remove everything staged. Blocks."""

@@ -35,6 +35,7 @@ from p2p_handoff.agent.policies import Policies
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.reunion import Reunion
+from p2p_handoff.agent.secret_search import SecretSearch
 from p2p_handoff.agent.seeking import Seeker
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.stagings import Stagings
@@ -52,6 +53,7 @@ from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.settings.config import Settings
 from p2p_handoff.store import home as homes
 from p2p_handoff.store import keys
+from p2p_handoff.store.scans import Scans
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,8 @@ class Assembly:
         stack.enter_context(given.outside.lock(home))
         self.identity = Identity.from_bytes(keys.load_or_create(home, lambda: Identity.generate().to_bytes()))
         self.store = stack.enter_context(given.outside.open_store(home.database, self.identity.device))
+        self.scans = Scans(home.searched)
+        stack.callback(self.scans.close)
         adapters = {adapter.kind: adapter for adapter in _adapters(given)}
         self.policies = Policies(self.store, lambda: given.settings)
         self.catalog = Catalog(
@@ -228,6 +232,7 @@ class Assembly:
             sighted=self.surroundings.sighted,
             clock=given.outside.clock,
             stagings=Stagings(given.home.stagings, given.outside.clock),
+            secrets=SecretSearch(self.scans),
             unplaced=self.unplaced,
         )
 

@@ -12,21 +12,28 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from p2p_handoff.adapters import beneath
-from p2p_handoff.adapters.base import Adapter, OpenPart, Snapshot
+from p2p_handoff.adapters.base import Adapter, OpenPart, PartPicture, Snapshot
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.content.objects import EMPTY
 from p2p_handoff.errors import AmbiguousError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, Entropy, PartId, SessionId, new_session_id
 from p2p_handoff.limits import MAX_PARTS, MAX_TITLE
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.manifest import Manifest, Part, decode_manifest, encode_manifest, root_of
+from p2p_handoff.session.guard import is_whole, kept_elsewhere
+from p2p_handoff.session.manifest import Manifest, Part, Secret, decode_manifest, encode_manifest, root_of
 from p2p_handoff.session.paths import printable
 from p2p_handoff.store.records import NewSession, PartBinding, SessionRecord
 from p2p_handoff.store.store import Store
 
 Snapshots = dict[PartId, Snapshot]
+Look = Callable[[PartBinding, Part | None, PartPicture], tuple[Secret, ...]]
+"""What a part is to list as secrets, by what is known of it and how it is now; what is held back is left out."""
 StateOf = Callable[[SessionId, PartId], Path]
 
 
@@ -36,6 +43,41 @@ class Picture:
 
     manifest: Manifest
     snapshots: Snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """What is shown of a part that is kept back as a whole: not even a digest."""
+
+    root: Digest = EMPTY.ref
+    root_size: int = 0
+    total_bytes: int = 0
+    items: int = 0
+
+
+_NOTHING: Final = _Nothing()
+
+
+class _Screening:
+    """Leaves out of one picture what is held back, and knows what it lists afterwards.
+
+    Args:
+        look: What is to be listed.
+    """
+
+    def __init__(self, look: Callable[[PartPicture], tuple[Secret, ...]]) -> None:
+        self._look = look
+        self.secrets: tuple[Secret, ...] = ()
+
+    @property
+    def keeps_all(self) -> bool:
+        """True when nothing of the part may leave."""
+        return is_whole(self.secrets)
+
+    def __call__(self, picture: PartPicture) -> PartPicture:
+        self.secrets = self._look(picture)
+        left_out = {secret.path for secret in self.secrets if secret.held_by is not None}
+        return picture if self.keeps_all else picture.without(left_out)
 
 
 class Catalog:
@@ -135,7 +177,7 @@ class Catalog:
         session = new_session_id(self._entropy)
         bindings = tuple(self._bind(session, number, path) for number, path in enumerate(resolved, start=1))
         name = (title or resolved[0].name or "session")[:MAX_TITLE]
-        picture = self._picture(name, bindings, {})
+        picture = self.picture_of(name, bindings, {})
         new = NewSession(
             title=name,
             created_at=self._clock(),
@@ -148,20 +190,23 @@ class Catalog:
         assert record is not None
         return record
 
-    def picture(self, session: SessionId, *, freeze: Iterable[PartId] = ()) -> Picture:
+    def picture(self, session: SessionId, *, freeze: Iterable[PartId] = (), look: Look | None = None) -> Picture:
         """A session as it is on disk now.
 
         Args:
             session: One of this device's sessions.
             freeze: Parts to freeze; the others are only pictured.
+            look: What is listed as secrets; by default what other devices keep back.
 
         Raises:
             ContentGoneError, StorageError: From an adapter, naming the part.
+            SecretsError: From ``look``.
         """
         record = self._record(session)
         known = {part.id: part for part in decode_manifest(record.manifest).parts} if record.manifest else {}
         with self.guard(session):
-            return self._picture(record.title, self._store.sessions.bindings(session), known, frozenset(freeze))
+            bindings = self._store.sessions.bindings(session)
+            return self._picture(record.title, bindings, known, frozenset(freeze), look or self._kept_elsewhere)
 
     def picture_of(self, title: str, bindings: Sequence[PartBinding], known: Mapping[PartId, Part]) -> Picture:
         """What a session consists of that begins now.
@@ -174,7 +219,7 @@ class Catalog:
         Raises:
             ContentGoneError, StorageError: From an adapter, naming the part.
         """
-        return self._picture(title, bindings, known)
+        return self._picture(title, bindings, known, frozenset(), self._kept_elsewhere)
 
     def guard(self, session: SessionId) -> threading.RLock:
         """Held while the parts of a session are worked on: an adapter is called by one thread at a time."""
@@ -186,7 +231,8 @@ class Catalog:
         title: str,
         bindings: Sequence[PartBinding],
         known: Mapping[PartId, Part],
-        frozen: frozenset[PartId] = frozenset(),
+        frozen: frozenset[PartId],
+        look: Look,
     ) -> Picture:
         parts: list[Part] = []
         snapshots: Snapshots = {}
@@ -194,11 +240,18 @@ class Catalog:
             if binding.path is None or binding.held_by is not None:
                 parts.append(replace(known[binding.part], held_by=binding.held_by))
                 continue
+            screening = _Screening(partial(look, binding, known.get(binding.part)))
             opened = self.open_part(binding)
-            snapshot = opened.freeze() if binding.part in frozen else opened.snapshot()
-            snapshots[binding.part] = snapshot
-            parts.append(part_of(binding, snapshot))
+            snapshot = opened.freeze(screening) if binding.part in frozen else screening(opened.snapshot())
+            if not screening.keeps_all:
+                snapshots[binding.part] = snapshot
+            shown = _NOTHING if screening.keeps_all else snapshot
+            parts.append(replace(part_of(binding, shown), secrets=screening.secrets))
         return Picture(Manifest(bindings[0].session, title, tuple(parts)), snapshots)
+
+    def _kept_elsewhere(self, binding: PartBinding, known: Part | None, picture: PartPicture) -> tuple[Secret, ...]:
+        del binding, picture
+        return kept_elsewhere(known, self.device)
 
     def open_part(self, binding: PartBinding) -> OpenPart:
         """The real thing behind a part that lives on this device."""
@@ -298,7 +351,7 @@ def _existing(path: Path) -> Path:
     return place
 
 
-def part_of(binding: PartBinding, snapshot: Snapshot) -> Part:
+def part_of(binding: PartBinding, snapshot: Snapshot | _Nothing) -> Part:
     """A part as a picture shows it."""
     return Part(
         id=binding.part,

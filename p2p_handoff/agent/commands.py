@@ -7,6 +7,7 @@ One function per command: it checks the arguments, calls the agent, and shapes t
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +31,7 @@ from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.outcome import Result
 from p2p_handoff.security.link_terms import LinkKind, LinkResult, Purpose
 from p2p_handoff.session import chain as chains
+from p2p_handoff.session.guard import EVERYTHING, Letting
 from p2p_handoff.session.manifest import PartType, decode_manifest
 from p2p_handoff.session.signed import SignedStatement, read
 from p2p_handoff.session.statements import FIRST_EPOCH, Accepted, Genesis, Grant
@@ -202,6 +204,7 @@ class Commands:
                 here=here,
                 only=_types(args),
                 max_pause=_number(args, "max_pause", self._agent.settings.max_pause),
+                letting=_letting(args),
             ),
         )
 
@@ -250,7 +253,9 @@ class Commands:
             purpose=Purpose.COPY,
         )
         peer = outcome.peer.device
-        return await self._with_progress(request, self._agent.to(peer, record.id, mode=Mode.COPY))
+        return await self._with_progress(
+            request, self._agent.to(peer, record.id, mode=Mode.COPY, letting=_letting(request.args))
+        )
 
     async def receive(self, request: Request) -> Answer:
         """One-off: use a code and take the copy."""
@@ -484,6 +489,15 @@ def _texts(args: Mapping[str, Any], key: str) -> list[Path | str]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise UsageError(f"the argument {key!r} must be a list of texts")
     return list(value)
+
+
+def _letting(args: Mapping[str, Any]) -> Letting:
+    value = args.get("secrets") or []
+    if value is True:
+        return EVERYTHING
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError("the argument 'secrets' must be true or a list of paths")
+    return Letting(paths=frozenset(os.fsencode(item).strip(b"/") for item in value))
 
 
 def _types(args: Mapping[str, Any]) -> list[str]:

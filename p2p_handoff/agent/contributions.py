@@ -137,8 +137,8 @@ class Contributions:
             opened = self._catalog.open_part(binding)
             if record.ownership.role is Role.SECONDARY:
                 # A stop between becoming secondary and telling the adapters is made good here.
-                opened.release(part.root)
-            return opened.edits_since(part.root)
+                opened.release(part.root, part.left_out)
+            return opened.edits_since(part.root, part.left_out)
         except HandoffError as error:
             log.info("part %s of %s cannot be compared: %s", part.id, record.id[:6], error)
             return 0

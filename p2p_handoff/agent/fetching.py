@@ -24,6 +24,7 @@ from p2p_handoff.limits import MIB
 from p2p_handoff.protocol.messages import Gone
 from p2p_handoff.protocol.messages import Want as WantMessage
 from p2p_handoff.protocol.records import ObjectRecord
+from p2p_handoff.session.manifest import Part
 
 _WINDOW_BYTES = 16 * MIB
 """Uncompressed bytes asked for and not staged yet."""
@@ -49,10 +50,8 @@ class FetchProgress:
 class PartGoal:
     """One part to fetch."""
 
-    part: PartId
+    part: Part
     staging: Staging
-    root: Digest
-    root_size: int
 
 
 class Fetcher:
@@ -124,13 +123,13 @@ class Fetcher:
 
     async def _fetch_part(self, wire: Wire, goal: PartGoal) -> bool:
         self._gone = False
-        self._add(await in_thread(goal.staging.begin, goal.root, goal.root_size))
-        await self._ask(wire, goal.part)
+        self._add(await in_thread(goal.staging.begin, goal.part.root, goal.part.root_size, goal.part.left_out))
+        await self._ask(wire, goal.part.id)
         while self._asked:
             for records in await self._next_batch(wire):
                 try:
                     self._add(await in_thread(self._stage, goal.staging, records))
-                    await self._ask(wire, goal.part)
+                    await self._ask(wire, goal.part.id)
                 finally:
                     wire.consumed(sum(record.wire_bytes for record in records))
                 self._progressed()

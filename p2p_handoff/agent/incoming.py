@@ -20,7 +20,7 @@ from p2p_handoff.adapters.base import Placement
 from p2p_handoff.agent import resume
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.fetching import Fetcher, PartGoal
-from p2p_handoff.agent.report import Report, outcome_error, stopped
+from p2p_handoff.agent.report import Report, outcome_error, secrets_as_json, stopped
 from p2p_handoff.agent.requests import Answer, Refusal, part_as_json
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.seeking import always
@@ -53,7 +53,7 @@ from p2p_handoff.protocol.reunion import Merging
 from p2p_handoff.protocol.target import Target, TargetEffect, TargetEvent, TargetState
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import ChainState
-from p2p_handoff.session.manifest import Manifest, Part, encode_manifest, root_of
+from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest, root_of
 from p2p_handoff.session.ownership import Verdict
 from p2p_handoff.session.signed import SignedStatement, read
 from p2p_handoff.session.statements import NONCE_BYTES, Grant, RefusalReason
@@ -394,6 +394,7 @@ class Incoming:
             title=manifest.title,
             peer=self._services.peer_name(self.machine.source),
             parts=[part_as_json(part) for part in parts],
+            secrets=secrets_as_json(manifest.parts, self._services.name_of),
         )
         answer = await self._consent(manifest, parts, self._request.expires_in)
         if isinstance(answer, Refusal):
@@ -437,11 +438,11 @@ class Incoming:
         self._path = await self._wire.path_kind()
         goals = self._goals(manifest)
         for goal in goals:
-            self._arrivals.unseal(goal.part)
+            self._arrivals.unseal(goal.part.id)
         complete = await self._fetcher.fetch(self._wire, goals)
         if complete:
             # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
-            await in_thread(self._arrivals.seal, {goal.part: goal.root for goal in goals})
+            await in_thread(self._arrivals.seal, [goal.part for goal in goals])
             if self.machine.mode is Mode.MOVE and self.undecided:
                 await in_thread(self._services.keeper.prepare, self.machine.session, self.txn)
             await in_thread(check_margin, self._arrivals.all())
@@ -451,13 +452,12 @@ class Incoming:
         """The accepted parts that are not here as of this manifest."""
         accepted = frozenset(self.machine.parts)
         goals = [
-            PartGoal(part.id, self._arrivals.staging(part.id), part.root, part.root_size)
+            PartGoal(part, self._arrivals.staging(part.id))
             for part in manifest.parts
-            if part.id in accepted and not self._arrivals.is_sealed(part.id, part.root)
+            if part.id in accepted and not self._arrivals.is_sealed(part)
         ]
         # Small and readable parts first: a conversation is there while files still stream.
-        types = {part.id: part.type.value for part in manifest.parts}
-        return sorted(goals, key=lambda goal: types[goal.part] == "files")
+        return sorted(goals, key=lambda goal: goal.part.type is PartType.FILES)
 
     async def _send_ready(self, effect: tgt.SendReady) -> None:
         self._nonce = self._services.entropy(NONCE_BYTES)
@@ -636,6 +636,7 @@ class Incoming:
             into=tuple(str(placement.path) for placement in self._placements),
             conflicts=tuple(str(path) for placement in self._placements for path in placement.conflicts),
             root=root_of(self._manifest).hex() if self._manifest else "",
+            secrets=tuple(secrets_as_json(self._manifest.parts, self._services.name_of) if self._manifest else ()),
             resumed="; ".join(self._resumed),
             reason=outcome.reason.value if outcome.reason else "",
             text=error.sentence if error else outcome.text,

@@ -19,7 +19,6 @@ from p2p_handoff.agent.arrivals import Arrival, Arrivals
 from p2p_handoff.agent.catalog import is_there
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread
-from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.protocol.messages import Mode, RejectReason
@@ -95,9 +94,9 @@ class MergeArrivals(Arrivals):
         self._stagings.note(self._txn, self._staged())
 
     @override
-    def is_sealed(self, part: PartId, root: Digest) -> bool:
+    def is_sealed(self, part: Part) -> bool:
         """True as well for all that was taken in before."""
-        return self._known or super().is_sealed(part, root)
+        return self._known or super().is_sealed(part)
 
     @override
     async def decide(self, manifest: Manifest) -> None:

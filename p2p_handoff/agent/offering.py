@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from p2p_handoff.agent.policies import pieces_of
+from p2p_handoff.agent.policies import pieces_bound, pieces_of
 from p2p_handoff.agent.requests import part_as_json
-from p2p_handoff.errors import HandoffError, PolicyError, UsageError
+from p2p_handoff.errors import HandoffError, PolicyError, SecretsError, UsageError
 from p2p_handoff.ids import PartId
+from p2p_handoff.session.guard import stays_here
 from p2p_handoff.session.manifest import Manifest, Part
 from p2p_handoff.session.policy import Policy
+from p2p_handoff.store.records import PartBinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Selection:
         kept = self.policy.withheld(pieces_of(chosen)) | self.without
         return tuple(part for part in chosen if part.id in kept)
 
+    def may_go(self, binding: PartBinding) -> bool:
+        """True for a part that would go out, whatever is in it."""
+        kept = self.policy.withheld(pieces_bound((binding,))) | self.without
+        return binding.part not in kept and (not self.types or binding.type.value in self.types)
+
     def nothing_left(self, manifest: Manifest, peer: str) -> HandoffError:
         """Why nothing is offered.
 
@@ -52,6 +59,12 @@ class Selection:
             peer: Name of the target.
         """
         kept = ", ".join(f"{part.name} ({part.type.value})" for part in self.withheld(manifest))
+        secret = next((part for part in manifest.parts if stays_here(part) and self._is_chosen(part)), None)
+        if secret is not None:
+            return SecretsError(
+                f"all that would go to {peer} holds what looks like a secret: {secret.name} ({secret.secrets[0].kind})",
+                advice="look at it; --include-secrets sends it",
+            )
         if not kept:
             return UsageError("the session has no part of the chosen types here")
         return PolicyError(
@@ -61,11 +74,10 @@ class Selection:
         )
 
     def _chosen(self, manifest: Manifest) -> Iterable[Part]:
-        return (
-            part
-            for part in manifest.parts
-            if part.held_by is None and (not self.types or part.type.value in self.types)
-        )
+        return (part for part in manifest.parts if self._is_chosen(part) and not stays_here(part))
+
+    def _is_chosen(self, part: Part) -> bool:
+        return part.held_by is None and (not self.types or part.type.value in self.types)
 
 
 def withheld_as_json(parts: Iterable[Part]) -> list[dict[str, Any]]:

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from p2p_handoff.adapters.base import OpenPart
-from p2p_handoff.agent.catalog import Picture
+from p2p_handoff.agent.catalog import Look, Picture
+from p2p_handoff.agent.leaving import Leaving
 from p2p_handoff.agent.offering import Selection, withheld_as_json
 from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.reaching import first_wire
-from p2p_handoff.agent.report import SEE_LOG, STILL_PRIMARY, Report, outcome_error, stopped
+from p2p_handoff.agent.report import SEE_LOG, STILL_PRIMARY, Report, outcome_error, secrets_as_json, stopped
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.serving import Served, Server
@@ -47,6 +48,7 @@ from p2p_handoff.protocol.source import Source, SourceEffect, SourceEvent, Sourc
 from p2p_handoff.security.identity import PublicIdentity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
+from p2p_handoff.session.guard import EVERYTHING, NOTHING, Letting
 from p2p_handoff.session.manifest import Manifest, Part, decode_manifest, encode_manifest
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.session.signed import decode_signed, encode_signed, read
@@ -96,6 +98,8 @@ class OutgoingPlan:
     """Seconds."""
     parent: bytes = b""
     """For a merge: the encoded manifest that the fork left, if its objects can be served."""
+    letting: Letting = NOTHING
+    """The secrets that may go to a device that is not one's own."""
 
 
 class Outgoing:
@@ -227,6 +231,7 @@ class Outgoing:
             assert self._picture is not None
             name = self._services.peer_name(self.plan.target)
             raise self._selection.nothing_left(self._picture.manifest, name)
+        self._tell_secrets()
         if self._wire is None:
             await self._adopt(await first_wire(self._services, self.plan.target, self.plan.txn))
         await self._apply(src.Connected())
@@ -416,7 +421,9 @@ class Outgoing:
         chain = b"" if plan.mode is msg.Mode.COPY else record.chain
         me = self._services.identity.device
         epoch = record.ownership.epoch
-        return msg.Init(plan.txn, plan.session, me, plan.target, plan.mode, epoch, chain, plan.take, plan.parent)
+        # The objects of a parent would name what is kept back.
+        parent = b"" if any(item["withheld"] for item in self._secrets()) else plan.parent
+        return msg.Init(plan.txn, plan.session, me, plan.target, plan.mode, epoch, chain, plan.take, parent)
 
     async def _send_round(self, effect: src.SendRound) -> None:
         if effect.number > MAX_ROUNDS:
@@ -506,8 +513,8 @@ class Outgoing:
         await in_thread(self._services.store.outgoing.thaw, self.plan.session, signed)
 
     async def _release(self, _effect: src.ReleaseParts) -> None:
-        roots = {part.id: part.root for part in self._granted().parts}
-        await self._each_part(lambda part, opened: opened.release(roots[part]))
+        granted = {part.id: part for part in self._granted().parts}
+        await self._each_part(lambda part, opened: opened.release(granted[part].root, granted[part].left_out))
         self._services.events.emit("released", txn=self.plan.txn, session=self.plan.session)
 
     async def _thaw(self, _effect: src.ThawParts) -> None:
@@ -547,7 +554,7 @@ class Outgoing:
     async def _take_picture(self, freeze: Iterable[PartId] = ()) -> None:
         wanted = tuple(freeze)
         picture = await self._unless_given_up(
-            asyncio.to_thread(self._services.catalog.picture, self.plan.session, freeze=wanted)
+            asyncio.to_thread(self._services.catalog.picture, self.plan.session, freeze=wanted, look=self._look())
         )
         self._picture = self._chosen(picture)
         self._server.snapshots = self._picture.snapshots
@@ -581,6 +588,28 @@ class Outgoing:
     def _withheld(self) -> tuple[Part, ...]:
         return self._selection.withheld(self._picture.manifest) if self._picture else ()
 
+    def _look(self) -> Look:
+        """What is listed as secrets: what is found, but once something is granted, what was granted."""
+        if not self.undecided:
+            granted = {part.id: part.secrets for part in self._granted().parts}
+            return lambda binding, _known, _picture: granted[binding.part]
+        services = self._services
+        link = services.store.links.get(self.plan.target)
+        letting = EVERYTHING if link is not None and link.kind is LinkKind.OWN else self.plan.letting
+        accepted = frozenset(self.machine.parts)
+        return Leaving(services.secrets, services.identity.device, letting, self._selection.may_go, accepted).look
+
+    def _tell_secrets(self) -> None:
+        if secrets := self._secrets():
+            name = self._services.peer_name(self.plan.target)
+            self._services.events.emit(
+                "secrets", txn=self.plan.txn, session=self.plan.session, name=name, secrets=secrets
+            )
+
+    def _secrets(self) -> list[dict[str, Any]]:
+        parts = self._picture.manifest.parts if self._picture is not None else ()
+        return secrets_as_json(parts, self._services.name_of)
+
     def _offered(self) -> tuple[PartId, ...]:
         assert self._picture is not None
         offered = self._offered_of(self._picture.manifest)
@@ -596,6 +625,9 @@ class Outgoing:
 
     def _granted(self) -> Manifest:
         """What the target accepted: never the latest picture, which may show edits made since."""
+        grant = self._services.store.outgoing.grant(self.plan.txn)
+        if grant is not None and grant.manifest is not None:
+            return decode_manifest(grant.manifest)
         record = self._services.store.sessions.get(self.plan.session)
         assert record is not None
         assert record.manifest is not None
@@ -667,6 +699,7 @@ class Outgoing:
             rounds=self.machine.round,
             root=self._common_root(),
             withheld=tuple(part.name for part in self._withheld()),
+            secrets=tuple(self._secrets()),
             resumed=self._resumed.detail if self._resumed else "",
             reason=outcome.reason.value if outcome.reason else "",
             text=error.sentence if error else outcome.text,

@@ -6,6 +6,7 @@ Specification: docs/specs/control.md §5.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from p2p_handoff.errors import (
     StoppedError,
     TimedOutError,
 )
+from p2p_handoff.ids import DeviceId
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
+from p2p_handoff.session.manifest import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Report:
     """Copies kept because this device had changed the same thing."""
     withheld: tuple[str, ...] = ()
     """Names of parts that stayed on the source, since its settings do not let them leave."""
+    secrets: tuple[dict[str, Any], ...] = ()
+    """What looks like a secret in what was handed over, and what was kept back of it for that."""
     root: str = ""
     """Digest of the manifest that was handed over."""
     resumed: str = ""
@@ -68,7 +73,29 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "error"}
-        return {**values, "into": list(self.into), "conflicts": list(self.conflicts), "withheld": list(self.withheld)}
+        lists = ("into", "conflicts", "withheld", "secrets")
+        return {**values, **{name: list(values[name]) for name in lists}}
+
+
+def secrets_as_json(parts: Iterable[Part], name_of: Callable[[DeviceId], str]) -> list[dict[str, Any]]:
+    """What parts list as secrets, under stable keys: where and which kind, never which one.
+
+    Args:
+        parts: Of a manifest.
+        name_of: Display name of a device.
+    """
+    return [
+        {
+            "part": part.id,
+            "name": part.name,
+            "path": secret.path.decode("utf-8", "replace"),
+            "kind": secret.kind,
+            "withheld": secret.held_by is not None,
+            "held_by": "" if secret.held_by is None else name_of(secret.held_by),
+        }
+        for part in parts
+        for secret in part.secrets
+    ]
 
 
 STILL_PRIMARY: Final = "the session is unchanged and still here"

@@ -67,6 +67,8 @@ class IncomingRequest:
     withheld: tuple[Part, ...] = ()
     """Parts of the session that the source keeps."""
     wish: Wish = Wish.PUSH
+    secrets: tuple[dict[str, Any], ...] = ()
+    """What the session lists as secrets, with the keys of reports."""
 
     def as_json(self, now: float) -> dict[str, Any]:
         """The stable keys of ``handoff requests``."""
@@ -79,6 +81,7 @@ class IncomingRequest:
             "title": self.title,
             "parts": [part_as_json(part) for part in self.parts],
             "withheld": [part_as_json(part) for part in self.withheld],
+            "secrets": list(self.secrets),
             "expires_in": max(0, round(self.expires_at - now)),
         }
 

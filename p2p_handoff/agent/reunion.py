@@ -196,11 +196,12 @@ class Reunion:
     def _remember_common(self, fork: Fork) -> None:
         """The original was handed over as it was granted: that, not what the fork added, is the last common state."""
         catalog = self._services.catalog
-        roots = {part.id: part.root for part in decode_manifest(fork.manifest).parts}
+        parts = {part.id: part for part in decode_manifest(fork.manifest).parts}
         for binding in catalog.bindings(fork.original):
-            if is_there(binding) and binding.part in roots:
+            if is_there(binding) and binding.part in parts:
+                part = parts[binding.part]
                 try:
-                    catalog.open_part(binding).release(roots[binding.part])
+                    catalog.open_part(binding).release(part.root, part.left_out)
                 except HandoffError as error:
                     log.warning("part %s of %s keeps an older common state: %s", binding.part, fork.original[:6], error)
 

@@ -12,6 +12,7 @@ from p2p_handoff.agent.current_settings import CurrentSettings
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.keeping import Keeper
 from p2p_handoff.agent.policies import Policies
+from p2p_handoff.agent.secret_search import SecretSearch
 from p2p_handoff.agent.stagings import Stagings
 from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.wire import Wire
@@ -52,9 +53,14 @@ class Services:
     sighted: Callable[[DeviceId, float], Awaitable[None]]
     clock: Callable[[], float]
     stagings: Stagings
+    secrets: SecretSearch
     unplaced: Unplaced
 
     @property
     def settings(self) -> Settings:
         """As they hold now."""
         return self.current.value
+
+    def name_of(self, device: DeviceId) -> str:
+        """Display name of any device, this one too."""
+        return self.settings.name if device == self.identity.device else self.peer_name(device)

@@ -14,6 +14,7 @@ from p2p_handoff.cli.agent_process import reach, short_lived
 from p2p_handoff.cli.interrupt import taking_back
 from p2p_handoff.cli.output import print_json, say, shown, size, table
 from p2p_handoff.cli.progress import HandoffProgress
+from p2p_handoff.cli.secrets_shown import lines
 from p2p_handoff.control.client import Client
 
 
@@ -23,7 +24,18 @@ from p2p_handoff.control.client import Client
 @options.session
 @options.only
 @click.option("--max-pause", type=click.IntRange(1, 60_000), metavar="MS", help="How short the pause shall be.")
-def to(home: Path, peer: str, session: str | None, only: list[str], max_pause: int | None, *, as_json: bool) -> None:
+@options.secrets
+def to(
+    home: Path,
+    peer: str,
+    session: str | None,
+    only: list[str],
+    max_pause: int | None,
+    secret: tuple[str, ...],
+    *,
+    include_secrets: bool,
+    as_json: bool,
+) -> None:
     """Hand a session over to another device.
 
     SESSION is a title, an id or a path; by default it is the session of the folder you stand in, which becomes one
@@ -34,6 +46,7 @@ def to(home: Path, peer: str, session: str | None, only: list[str], max_pause: i
         "peer": peer,
         "only": only,
         "max_pause": max_pause / 1000 if max_pause else None,
+        "secrets": options.let(secret, everything=include_secrets),
     }
     _carry(reach(home), "to", args, as_json=as_json)
 
@@ -76,6 +89,9 @@ def requests(home: Path, *, as_json: bool) -> None:
         for item in result["requests"]
     ]
     table(["TOKEN", "DEVICE", "WISH", "SESSION", "PARTS", "EXPIRES"], rows)
+    for item in result["requests"]:
+        for line in lines(item["secrets"]):
+            say(f"{item['token']}: {line}")
     if rows:
         say("Answer with:  handoff accept TOKEN  or  handoff reject TOKEN")
     else:
@@ -114,6 +130,7 @@ def reject(home: Path, token: str | None, reason: str | None, *, as_json: bool) 
 
 @click.command()
 @options.network
+@options.secrets
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line; the last is the result.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 def send(
@@ -122,7 +139,9 @@ def send(
     engine: str | None,
     relays: tuple[str, ...],
     peers: tuple[str, ...],
+    secret: tuple[str, ...],
     *,
+    include_secrets: bool,
     no_mdns: bool,
     as_json: bool,
 ) -> None:
@@ -130,7 +149,8 @@ def send(
 
     No agent needs to run, no link is made, and nothing changes owner. The command waits for the other side.
     """
-    args = {"paths": [str(path.absolute()) for path in paths]}
+    let = options.let(secret, everything=include_secrets)
+    args = {"paths": [str(path.absolute()) for path in paths], "secrets": let}
     with short_lived(options.network_argv(name, engine, relays, peers, no_mdns=no_mdns)) as client:
         _carry(client, "send", args, as_json=as_json, code_hint="handoff receive {code}")
 
@@ -191,5 +211,7 @@ def _show_report(report: dict[str, Any]) -> None:
         say(f"{name} stayed here: the settings of this device do not let it leave to {report['peer']}")
     for conflict in report["conflicts"]:
         say(f"changed on both sides; this device's version is kept as {conflict}")
+    for line in lines(report["secrets"]):
+        say(line)
     if report["resumed"]:
         say(report["resumed"])

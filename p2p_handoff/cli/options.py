@@ -61,6 +61,21 @@ def only(function: Command) -> Command:
     )(function)
 
 
+def secrets(function: Command) -> Command:
+    """``--include-secrets`` and ``--include-secret PATH``; ``let`` makes the agent's argument of them."""
+    function = click.option(
+        "--include-secrets", is_flag=True, help="Send what looks like a secret to somebody else's device as well."
+    )(function)
+    return click.option(
+        "--include-secret", "secret", multiple=True, metavar="PATH", help="The same for one file only; repeatable."
+    )(function)
+
+
+def let(paths: tuple[str, ...], *, everything: bool) -> bool | list[str]:
+    """Which secrets may leave, as the agent wants it: all, or those at some paths within their parts."""
+    return everything or list(paths)
+
+
 def into(function: Command) -> Command:
     """``--into DIR``."""
     return click.option(

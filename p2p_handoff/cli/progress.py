@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from p2p_handoff.cli.output import print_json, say, size
+from p2p_handoff.cli.secrets_shown import lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+_Fields = Mapping[str, Any]
 
 _PHASES = {
     "copying": "copying",
@@ -27,6 +30,40 @@ _PHASES = {
 
 _MEASURABLE = 0.05
 """Seconds below which a rate says nothing."""
+
+
+def _peer(fields: _Fields) -> Iterator[str]:
+    yield f"{fields['name']} answers. Both devices must show the same words: {fields['verification']}"
+
+
+def _offered(fields: _Fields) -> Iterator[str]:
+    if fields["asks"]:
+        yield f"Offered to {fields['name']}; waiting for a yes there. Ctrl-C takes it back."
+
+
+def _asking(fields: _Fields) -> Iterator[str]:
+    yield f"{fields['name']} asks the person there. Ctrl-C gives up."
+
+
+def _secrets(fields: _Fields) -> Iterator[str]:
+    yield from lines(fields["secrets"])
+    if any(item["withheld"] for item in fields["secrets"]):
+        yield f"What is withheld stays where it is. To send it to {fields['name']}: --include-secret PATH"
+
+
+def _text(fields: _Fields) -> Iterator[str]:
+    yield str(fields["text"])
+
+
+_TOLD: Final[Mapping[str, Callable[[_Fields], Iterator[str]]]] = {
+    "peer": _peer,
+    "offered": _offered,
+    "asking": _asking,
+    "secrets": _secrets,
+    "not-in-place": _text,
+    "silent": _text,
+}
+"""What is said of an event."""
 
 
 class HandoffProgress:
@@ -59,16 +96,12 @@ class HandoffProgress:
             print_json({"event": name, **fields})
         elif name == "code":
             self._show_code(fields)
-        elif name == "peer":
-            say(f"{fields['name']} answers. Both devices must show the same words: {fields['verification']}")
-        elif name == "offered" and fields["asks"]:
-            say(f"Offered to {fields['name']}; waiting for a yes there. Ctrl-C takes it back.")
-        elif name == "asking":
-            say(f"{fields['name']} asks the person there. Ctrl-C gives up.")
-        elif name in ("not-in-place", "silent"):
-            say(str(fields["text"]))
-        elif name == "progress" and sys.stderr.isatty():
-            self._advance(fields)
+        elif name == "progress":
+            if sys.stderr.isatty():
+                self._advance(fields)
+        elif name in _TOLD:
+            for line in _TOLD[name](fields):
+                say(line)
 
     def _show_code(self, fields: Mapping[str, Any]) -> None:
         say(f"Code: {fields['code']}   (one try, ten minutes)")

@@ -3,7 +3,7 @@
 
 Specification: docs/specs/content.md §5. A manifest names each part's root digest. Its own digest is the
 session's root, the one value that a grant signs. A part that the primary does not hold is listed with the device that
-holds it: absence is never deletion.
+holds it, and so is a file that was left out of a part for the secret in it: absence is never deletion.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from p2p_handoff.content import strict_cbor
 from p2p_handoff.content.digests import DIGEST_BYTES, Digest, digest
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError
 from p2p_handoff.ids import DEVICE_ID_LENGTH, LONG_ID_LENGTH, DeviceId, PartId, SessionId, parse_id
-from p2p_handoff.limits import MAX_CONTROL_MESSAGE, MAX_KIND, MAX_NAME_BYTES, MAX_PARTS, MAX_TITLE
+from p2p_handoff.limits import (
+    MAX_CONTROL_MESSAGE,
+    MAX_KIND,
+    MAX_NAME_BYTES,
+    MAX_PARTS,
+    MAX_SECRET_PATH,
+    MAX_SECRETS,
+    MAX_TITLE,
+)
 
 
 class PartType(Enum):
@@ -27,6 +35,18 @@ class PartType(Enum):
     DOCUMENTS = "documents"
     CONTEXT = "context"
     FILES = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Something of a part that looks like a credential: which kind, never which one."""
+
+    path: bytes
+    """Within the part, components joined by ``/``; empty for the whole part."""
+    kind: str
+    """Such as ``private-key``: the id of a rule (docs/specs/secrets.md)."""
+    held_by: DeviceId | None = None
+    """The device that kept it back, and has it still; None for one that is in the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +69,13 @@ class Part:
     """Files or messages."""
     held_by: DeviceId | None = None
     """The device that holds this part when the primary does not; None for a part the primary holds."""
+    secrets: tuple[Secret, ...] = ()
+    """What was found in it, sorted by path and kind, each once: sent along, or left out of ``root``."""
+
+    @property
+    def left_out(self) -> frozenset[bytes]:
+        """Paths that are not in ``root`` since a device kept them back. Nothing may be concluded from their absence."""
+        return frozenset(secret.path for secret in self.secrets if secret.held_by is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,7 @@ class Manifest:
 
 _LABEL: Final = "manifest/1"
 _PART_ID: Final = re.compile(r"p[1-9][0-9]{0,5}")
+_RULE: Final = re.compile(r"[a-z0-9-]{1,64}")
 _KIND: Final = re.compile(rf"[a-z0-9-]{{1,{MAX_KIND}}}")
 _PART_ROW: Final = (str, str, str, str, bytes, int, int, int)
 
@@ -108,7 +136,9 @@ def root_of(manifest: Manifest) -> Digest:
 
 def _part_fields(part: Part) -> list[object]:
     sizes = [part.root_size, part.total_bytes, part.items]
-    return [part.id, part.type.value, part.kind, part.name, part.root, *sizes, part.held_by]
+    row: list[object] = [part.id, part.type.value, part.kind, part.name, part.root, *sizes, part.held_by]
+    secrets = [[secret.path, secret.kind, secret.held_by] for secret in part.secrets]
+    return [*row, secrets] if secrets else row
 
 
 def _parts(rows: list[Any]) -> tuple[Part, ...]:
@@ -121,15 +151,40 @@ def _parts(rows: list[Any]) -> tuple[Part, ...]:
 
 
 def _part(row: Any) -> Part:
-    if type(row) is not list or len(row) != len(_PART_ROW) + 1:
+    if type(row) is not list or len(row) not in {len(_PART_ROW) + 1, len(_PART_ROW) + 2}:
         raise RemoteProtocolError("a part of a manifest is malformed")
-    *fields, held_by = row
-    if tuple(map(type, fields)) != _PART_ROW or type(held_by) not in {str, type(None)}:
+    fields, (held_by, *more) = row[: len(_PART_ROW)], row[len(_PART_ROW) :]
+    if tuple(map(type, fields)) != _PART_ROW:
         raise RemoteProtocolError("a part of a manifest is malformed")
     part_id, part_type, kind, name, root, root_size, total_bytes, items = fields
     _check_part(part_id, kind, name, root, [root_size, total_bytes, items])
-    holder = None if held_by is None else DeviceId(parse_id(held_by, DEVICE_ID_LENGTH))
-    return Part(PartId(part_id), _part_type(part_type), kind, name, Digest(root), root_size, total_bytes, items, holder)
+    sizes = (root_size, total_bytes, items)
+    secrets = _secrets(more[0]) if more else ()
+    return Part(PartId(part_id), _part_type(part_type), kind, name, Digest(root), *sizes, _holder(held_by), secrets)
+
+
+def _holder(value: Any) -> DeviceId | None:
+    if type(value) not in {str, type(None)}:
+        raise RemoteProtocolError("a part of a manifest is malformed")
+    return None if value is None else DeviceId(parse_id(value, DEVICE_ID_LENGTH))
+
+
+def _secrets(rows: Any) -> tuple[Secret, ...]:
+    if type(rows) is not list or not 0 < len(rows) <= MAX_SECRETS:
+        raise RemoteProtocolError(f"a part of a manifest lists no or more than {MAX_SECRETS} secrets")
+    secrets = tuple(_secret(row) for row in rows)
+    order = [(secret.path, secret.kind) for secret in secrets]
+    if order != sorted(set(order)):
+        raise RemoteProtocolError("the secrets of a part are not in order, or one is listed twice")
+    return secrets
+
+
+def _secret(row: Any) -> Secret:
+    match row:
+        case [bytes(path), str(kind), held_by] if len(path) <= MAX_SECRET_PATH and _RULE.fullmatch(kind):
+            return Secret(path, kind, _holder(held_by))
+        case _:
+            raise RemoteProtocolError("a secret in a manifest is malformed")
 
 
 def _check_part(part_id: str, kind: str, name: str, root: bytes, sizes: list[int]) -> None:

@@ -37,6 +37,11 @@ class Home:
         return self.path / "store.sqlite3"
 
     @property
+    def searched(self) -> Path:
+        """Remembers what was searched for secrets."""
+        return self.path / "searched.sqlite3"
+
+    @property
     def lock(self) -> Path:
         """Locked while an agent runs; names its process."""
         return self.path / "agent.lock"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.adapters import beneath
-from p2p_handoff.adapters.folder_scan import Scan, scan
+from p2p_handoff.adapters.folder_scan import Scan, leave_out, lies_in, scan
 from p2p_handoff.adapters.ignore import load_rules
 from p2p_handoff.adapters.stat_cache import FileRecord
 from p2p_handoff.errors import PathError
@@ -118,3 +118,30 @@ def test_an_entry_is_found_by_its_path(tmp_path: Path) -> None:
     assert entry.name == b"d"
     assert found.entry((b"b", b"x")) is None
     assert found.entry((b"no", b"x")) is None
+
+
+def test_what_is_left_out_is_as_if_it_had_never_been_there(tmp_path: Path) -> None:
+    for name in ("whole", "thin"):
+        write(tmp_path / name / "src/main.py", b"x")
+        write(tmp_path / name / "src/deep/er/file", b"y")
+        os.utime(tmp_path / name / "src/main.py", ns=(5, 5))
+        os.utime(tmp_path / name / "src/deep/er/file", ns=(5, 5))
+    large = os.urandom(200_000)
+    for secret in (".env", "src/deep/er/key", "src/.git/config", "src/.git/objects/ab/cd"):
+        write(tmp_path / "whole" / secret, large)
+    found = picture(tmp_path / "whole")
+    thin = leave_out(found, [b".env", b"src/deep/er/key", b"src/.git", b"nothing/there"])
+    expected = picture(tmp_path / "thin")
+    assert thin.root == expected.root
+    assert thin.objects() == expected.objects()
+    assert set(thin.records) == set(expected.records)
+    assert leave_out(found, []).root == found.root
+
+
+def test_a_place_is_left_out_with_all_beneath_it_and_nothing_beside_it() -> None:
+    places = frozenset({b"a/b"})
+    assert lies_in(b"a/b", places)
+    assert lies_in(b"a/b/c/d", places)
+    assert not lies_in(b"a", places)
+    assert not lies_in(b"a/bc", places)
+    assert not lies_in(b"a/b", frozenset())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +26,13 @@ from p2p_handoff.content.objects import (
 )
 from p2p_handoff.ids import DeviceId, PartId, SessionId
 from p2p_handoff.limits import CHUNK_AVG, CHUNK_MAX, CHUNK_MIN, INDEX_FANOUT, MAX_TREE_ENTRIES
-from p2p_handoff.session.manifest import Manifest, Part, PartType, decode_manifest, encode_manifest
+from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, decode_manifest, encode_manifest
 
 ROOT: Final = Path(__file__).parents[2]
 SPECIFICATION: Final = (ROOT / "docs/specs/content.md").read_text(encoding="utf-8")
 VECTORS: Final = json.loads((ROOT / "tests/vectors/content.json").read_text(encoding="utf-8"))
 CDDL: Final = "\n".join(re.findall(r"```cddl\n(.*?)```", SPECIFICATION, re.DOTALL))
-NAMES: Final = ["empty_directory", "directory", "index", "manifest"]
+NAMES: Final = ["empty_directory", "directory", "index", "manifest", "manifest_with_secrets"]
 
 HELLO = digest(b"hello\n")
 ZEROS = digest(bytes(16384))
@@ -60,7 +61,13 @@ def test_the_specification_quotes_the_limits_in_force(limit: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("empty_directory", "directory"), ("directory", "directory"), ("index", "index"), ("manifest", "manifest")],
+    [
+        ("empty_directory", "directory"),
+        ("directory", "directory"),
+        ("index", "index"),
+        ("manifest", "manifest"),
+        ("manifest_with_secrets", "manifest"),
+    ],
 )
 def test_golden_bytes_fit_the_schema(name: str, rule: str) -> None:
     schema(rule).validate_cbor(golden(name))
@@ -102,6 +109,15 @@ def test_the_golden_manifest() -> None:
     assert decode_manifest(golden("manifest")) == manifest
 
 
+def test_the_golden_manifest_with_secrets() -> None:
+    plain = decode_manifest(golden("manifest"))
+    secrets = (Secret(b".env", "env-secret", DeviceId("a2" * 16)), Secret(b"src/id_rsa", "private-key"))
+    manifest = replace(plain, parts=(replace(plain.parts[0], secrets=secrets),))
+    assert encode_manifest(manifest) == golden("manifest_with_secrets")
+    assert decode_manifest(golden("manifest_with_secrets")) == manifest
+    assert manifest.parts[0].left_out == {b".env"}
+
+
 @pytest.mark.parametrize(
     ("rule", "value"),
     [
@@ -112,6 +128,7 @@ def test_the_golden_manifest() -> None:
         ("index", ["idx/1", 1, []]),
         ("index", ["idx/1", 1, [[b"short", 6, 6]]]),
         ("manifest", ["manifest/1", "short", "t", []]),
+        ("manifest", ["manifest/1", "a" * 26, "t", [["p1", "files", "folder", "n", HELLO, 1, 1, 1, None, []]]]),
     ],
 )
 def test_the_schema_refuses_what_the_code_refuses(rule: str, value: object) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,10 +14,11 @@ from p2p_handoff.content import strict_cbor
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import HandoffError, LocalProtocolError, RemoteProtocolError
 from p2p_handoff.ids import DeviceId, PartId, SessionId
-from p2p_handoff.limits import MAX_PARTS, MAX_TITLE
-from p2p_handoff.session.manifest import Manifest, Part, PartType, decode_manifest, encode_manifest, root_of
+from p2p_handoff.limits import MAX_PARTS, MAX_SECRET_PATH, MAX_SECRETS, MAX_TITLE
+from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, decode_manifest, encode_manifest, root_of
 
 PART = Part(PartId("p1"), PartType.FILES, "folder", "project", digest(b"root"), 7, 100, 3)
+SENT, KEPT = Secret(b"key.pem", "private-key"), Secret(b".env", "env-secret", DeviceId("b" * 32))
 MANIFEST = Manifest(SessionId("a" * 26), "My project", (PART,))
 SIZES = st.integers(0, 2**63 - 1)
 PARTS = st.builds(
@@ -59,6 +61,9 @@ def test_every_field_shows_in_the_root() -> None:
                 replace(PART, total_bytes=101),
                 replace(PART, items=4),
                 replace(PART, held_by=DeviceId("b" * 32)),
+                replace(PART, secrets=(SENT,)),
+                replace(PART, secrets=(KEPT,)),
+                replace(PART, secrets=(KEPT, SENT)),
             )
         ),
     ]
@@ -134,3 +139,40 @@ ROW = ["p1", "files", "folder", "n", digest(b""), 1, 2, 3, None]
 def test_what_is_no_manifest_is_refused(value: object) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_manifest(strict_cbor.encode(value))
+
+
+@given(st.lists(st.builds(Secret, st.binary(max_size=9), st.sampled_from(["a", "b-1"]), st.none()), max_size=9))
+def test_secrets_survive_the_wire(secrets: list[Secret]) -> None:
+    listed = {(secret.path, secret.kind): secret for secret in secrets}
+    part = replace(PART, secrets=tuple(listed[key] for key in sorted(listed)))
+    manifest = replace(MANIFEST, parts=(part,))
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+
+
+def test_what_is_left_out_is_what_a_device_kept_back() -> None:
+    assert replace(PART, secrets=(KEPT, SENT)).left_out == {b".env"}
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        (SENT, KEPT),
+        (SENT, SENT),
+        tuple(Secret(b"%04d" % number, "a") for number in range(MAX_SECRETS + 1)),
+        (Secret(b"x" * (MAX_SECRET_PATH + 1), "a"),),
+        (Secret(b"x", "Not A Kind"),),
+        (Secret(b"x", "a", DeviceId("short")),),
+    ],
+    ids=["order", "twice", "many", "long", "kind", "device"],
+)
+def test_a_list_of_secrets_that_breaks_a_rule_is_neither_made_nor_read(secrets: tuple[Secret, ...]) -> None:
+    manifest = replace(MANIFEST, parts=(replace(PART, secrets=secrets),))
+    with pytest.raises(LocalProtocolError):
+        encode_manifest(manifest)
+
+
+def test_an_empty_list_of_secrets_is_no_second_encoding() -> None:
+    fields: Any = strict_cbor.decode(encode_manifest(MANIFEST), limit=10_000)
+    label, session, title, [row] = fields
+    with pytest.raises(RemoteProtocolError):
+        decode_manifest(strict_cbor.encode([label, session, title, [[*row, []]]]))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Searching a part: all of it once, and after that only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from p2p_handoff.adapters.base import PartPicture
+from p2p_handoff.adapters.folder import FolderAdapter, OpenFolder
+from p2p_handoff.agent.secret_search import SecretSearch
+from p2p_handoff.content.secret_search import Scope, Searcher
+from p2p_handoff.ids import PartId, SessionId
+from p2p_handoff.store.scans import Scans
+from tests.agent.secrets_made import private_key
+
+KEY = private_key()
+PART = (SessionId("s" * 26), PartId("p1"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> OpenFolder:
+    place = tmp_path / "project"
+    place.mkdir()
+    for number in range(600):
+        (place / f"{number}.txt").write_bytes(b"%d" % number)
+    (place / "key").write_bytes(KEY)
+    return FolderAdapter("laptop").open(place, tmp_path / "state")
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was searched, in any thread."""
+    contents: list[bytes] = []
+    real: Callable[[Searcher, Iterable[bytes], Scope], frozenset[str]] = Searcher.search
+
+    def recording(self: Searcher, blocks: Iterable[bytes], scope: Scope) -> frozenset[str]:
+        data = list(blocks)
+        contents.append(b"".join(data))
+        return real(self, data, scope)
+
+    monkeypatch.setattr(Searcher, "search", recording)
+    return contents
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Iterator[Scans]:
+    opened = Scans(tmp_path / "searched.sqlite3")
+    yield opened
+    opened.close()
+
+
+def found(search: SecretSearch, picture: PartPicture) -> dict[bytes, set[str]]:
+    return {path: set(kinds) for path, kinds in search.look(PART, picture)}
+
+
+def test_only_what_changed_is_searched_again(folder: OpenFolder, scans: Scans, searched: list[bytes]) -> None:
+    search = SecretSearch(scans)
+    assert found(search, folder.snapshot()) == {b"key": {"private-key"}}
+    assert len(searched) == 601
+    searched.clear()
+    assert found(search, folder.snapshot()) == {b"key": {"private-key"}}
+    assert not searched
+    (folder.path / "1.txt").write_bytes(b"changed")
+    (folder.path / "copy").write_bytes(KEY)
+    assert found(search, folder.snapshot()) == {b"key": {"private-key"}, b"copy": {"private-key"}}
+    assert searched == [b"changed"]
+
+
+def test_nothing_is_searched_again_after_a_restart(folder: OpenFolder, scans: Scans, searched: list[bytes]) -> None:
+    found(SecretSearch(scans), folder.snapshot())
+    searched.clear()
+    assert found(SecretSearch(scans), folder.snapshot()) == {b"key": {"private-key"}}
+    assert not searched
+
+
+def test_the_same_bytes_are_searched_again_where_other_rules_hold(
+    folder: OpenFolder, scans: Scans, searched: list[bytes]
+) -> None:
+    values = b"DB_PASSWORD=q7x2z9w4k1\n"
+    (folder.path / "notes").write_bytes(values)
+    (folder.path / ".env").write_bytes(values)
+    assert b"notes" not in found(SecretSearch(scans), folder.snapshot())
+    assert searched.count(values) == 2
+    assert found(SecretSearch(scans), folder.snapshot())[b".env"] == {"env-secret"}
+
+
+def test_what_is_left_of_a_file_that_changed_is_searched_and_not_remembered(
+    folder: OpenFolder, scans: Scans, searched: list[bytes]
+) -> None:
+    log = folder.path / "log"
+    log.write_bytes(KEY + bytes(1_000_000))
+    picture = folder.snapshot()
+    with log.open("r+b") as file:
+        file.seek(900_000)
+        file.write(b"changed")
+    search = SecretSearch(scans)
+    assert found(search, picture) == {b"key": {"private-key"}, b"log": {"private-key"}}
+    searched.clear()
+    assert found(search, picture) == {b"key": {"private-key"}, b"log": {"private-key"}}
+    assert len(searched) == 1
+
+
+def test_a_file_that_is_gone_ends_nothing(folder: OpenFolder, scans: Scans) -> None:
+    picture = folder.snapshot()
+    (folder.path / "key").unlink()
+    assert found(SecretSearch(scans), picture) == {}
