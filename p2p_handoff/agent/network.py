@@ -38,6 +38,9 @@ class Lookout(Protocol):
     def sightings(self) -> Mapping[DeviceId, Sighting]:
         """The devices in sight now."""
 
+    def claims(self, device: DeviceId) -> Sequence[Sighting]:
+        """All that claim to be a device now, the likeliest first."""
+
     @property
     def rooms(self) -> Sequence[Sighting | Stranger]:
         """Who shows an open room now."""

@@ -84,9 +84,9 @@ class Surroundings:
         return dict(self._discovery.sightings) if self._discovery is not None else {}
 
     def addresses(self, device: DeviceId) -> list[str]:
-        """Relay URLs of a device as seen now, best first."""
-        sighting = self.sightings().get(device)
-        return [relay_url(host, sighting.port) for host in sighting.addresses] if sighting else []
+        """Relay URLs of a device as seen now, best first; of all that claim to be it, since only its keys decide."""
+        claims = self._discovery.claims(device) if self._discovery is not None else ()
+        return [relay_url(host, seen.port) for seen in claims for host in seen.addresses]
 
     def room_urls(self, nameplate: int) -> list[str]:
         """Relay URLs at which an open room with that nameplate is seen."""

@@ -13,7 +13,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 from zeroconf import DNSQuestionType, IPVersion, ServiceStateChange, Zeroconf, current_time_millis
@@ -99,6 +98,10 @@ class Discovery:
     def sightings(self) -> Mapping[DeviceId, Sighting]:
         """The devices in sight now."""
         return self._book.devices
+
+    def claims(self, device: DeviceId) -> Sequence[Sighting]:
+        """All that claim to be a device now, the likeliest first."""
+        return self._book.claims(device)
 
     @property
     def rooms(self) -> Sequence[Sighting | Stranger]:
@@ -327,8 +330,21 @@ class Discovery:
             return False
         if isinstance(seen, Sighting) and seen.device == self._known.me:
             return False
+        fresh = name not in self._book.instances
         self.ignored += not self._book.put(name, seen)
+        if fresh and isinstance(seen, Sighting):
+            self._doubt_others(name, seen.device)
         return True
+
+    def _doubt_others(self, name: str, device: DeviceId) -> None:
+        """A device that appears under a new name says goodbye under the old one, unless it was killed."""
+        for other in self._book.names_of(device):
+            if other != name and other not in self._resolving:
+                self._run(other, self._ask_later(other))
+
+    async def _ask_later(self, name: str) -> bool:
+        await asyncio.sleep(RESOLVE_DEADLINE)
+        return name in self._book.instances and await self._ask(name)
 
     def _reconfirm_silent(self) -> None:
         if self._zeroconf is None:
@@ -379,6 +395,4 @@ def _lifetime(zeroconf: Zeroconf, name: str) -> float:
 async def _cancel(tasks: Sequence[asyncio.Future[None] | asyncio.Task[bool]]) -> None:
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+    await asyncio.gather(*tasks, return_exceptions=True)

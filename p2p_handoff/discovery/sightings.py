@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which devices are in sight: the book that discovery keeps. Layer: I/O ring, no I/O itself.
 
-Several service instances can claim the same device id. One that was recognised by a tag counts before one that only
-says so; among equals the first one heard counts while it lasts, so that a latecomer cannot take a device's place; when
-it goes, the next one moves up. A device that changes its name thus stays in sight. Specification:
-docs/specs/discovery.md §4, §5.
+Several service instances can claim the same device id. Of those that were recognised by a tag the last one heard
+counts: the device took another name, perhaps without a goodbye. Of those that only say so the first one counts while it
+lasts: a latecomer cannot take a device's place. When one goes, the next moves up: a device that changes its name stays
+in sight. All of them are addresses to try. Specification: docs/specs/discovery.md §4, §5.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from p2p_handoff.ids import DeviceId
 
 MAX_INSTANCES: Final = 256
 """Service instances remembered: a large office has some dozens, more come only from a flood."""
+MAX_CLAIMS: Final = 4
+"""Instances of one device that are worth a try: its own, one of before a crash, and an impostor or two."""
 
 
 class SightingBook:
@@ -52,6 +54,15 @@ class SightingBook:
         """The service instances that claim to be a device."""
         return tuple(name for name, seen in self._instances.items() if _device(seen) == device)
 
+    def claims(self, device: DeviceId) -> tuple[Sighting, ...]:
+        """All that claim to be a device, at most MAX_CLAIMS, the one that counts first."""
+        every = [seen for seen in self._instances.values() if isinstance(seen, Sighting) and seen.device == device]
+        ranked = [
+            *(seen for seen in reversed(every) if seen.recognised),
+            *(seen for seen in every if not seen.recognised),
+        ]
+        return tuple(ranked[:MAX_CLAIMS])
+
     def put(self, instance: str, seen: Sighting | Stranger) -> bool:
         """Note what an instance says now; False when the book is full.
 
@@ -76,8 +87,7 @@ class SightingBook:
         """Bring the device's entry in line with its best instance and tell what changed."""
         if device is None:
             return
-        claims = [seen for seen in self._instances.values() if isinstance(seen, Sighting) and seen.device == device]
-        current = next((seen for seen in claims if seen.recognised), claims[0] if claims else None)
+        current = next(iter(self.claims(device)), None)
         if current is None:
             if self._devices.pop(device, None) is not None:
                 self._on_lost(device)

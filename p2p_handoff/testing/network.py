@@ -263,6 +263,10 @@ class SimulatedLookout:
         """The devices in sight now."""
         return self._book.devices
 
+    def claims(self, device: DeviceId) -> Sequence[Sighting]:
+        """All that claim to be a device now, the likeliest first."""
+        return self._book.claims(device)
+
     @property
     def rooms(self) -> Sequence[Sighting | Stranger]:
         """Who shows an open room now."""

@@ -91,8 +91,26 @@ def test_a_recognised_device_counts_before_one_that_only_says_so() -> None:
     diary.book.put("one", impostor)
     diary.book.put("two", KNOWN)
     assert diary.book.devices == {LAPTOP.device: KNOWN}
-    diary.book.put("three", replace(KNOWN, addresses=("6.6.6.6",)))
     assert diary.told == [impostor, KNOWN]
+    assert diary.book.claims(LAPTOP.device) == (KNOWN, impostor)
+
+
+def test_a_recognised_device_that_was_killed_and_is_back_under_another_name_is_dialled_there_first() -> None:
+    diary = Diary()
+    restarted = replace(KNOWN, port=4712)
+    diary.book.put("one", KNOWN)
+    diary.book.put("two", restarted)
+    assert diary.told == [KNOWN, restarted]
+    assert diary.book.claims(LAPTOP.device) == (restarted, KNOWN)
+    diary.book.remove("one")
+    assert diary.told == [KNOWN, restarted]
+
+
+def test_claims_are_bounded() -> None:
+    diary = Diary()
+    for number in range(9):
+        diary.book.put(str(number), replace(KNOWN, port=4000 + number))
+    assert [seen.port for seen in diary.book.claims(LAPTOP.device)] == [4008, 4007, 4006, 4005]
 
 
 def test_a_stranger_is_remembered_and_of_interest_while_a_room_is_open_there() -> None:

@@ -193,3 +193,20 @@ def test_the_first_link_hides_both_devices_from_others_and_the_last_unlink_shows
     laptop.hand_over(project(laptop.user / "work"), desktop)
     laptop.ask("unlink", "desktop")
     observer.sees(laptop)
+
+
+def test_a_linked_device_that_was_killed_is_reached_under_the_name_that_it_has_now(lab: Lab, devices: Devices) -> None:
+    net = lab.bridge("net")
+    laptop, desktop = (devices.on(lab.host(name, bridge=net)) for name in ("laptop", "desktop"))
+    devices.start(laptop, desktop)
+    link(laptop, desktop)
+    laptop.sees(desktop)
+    desktop.kill_agent()
+    fresh = net.next_address()
+    desktop.host.add_address("eth0", fresh)
+    desktop.start_agent()
+    # Its old name is in sight as well: nobody said goodbye.
+    until(
+        lambda: fresh.partition("/")[0] in laptop.sees(desktop)["addresses"] or None, PATIENCE, "its new name is seen"
+    )
+    laptop.hand_over(project(laptop.user / "work"), desktop)
