@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
-from zeroconf import DNSQuestionType, IPVersion, ServiceStateChange, Zeroconf, current_time_millis
+from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf, current_time_millis
+from zeroconf._dns import DNSRecord
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from p2p_handoff.discovery.addresses import Interface, dialable
@@ -30,7 +30,7 @@ from p2p_handoff.discovery.announcement import (
 from p2p_handoff.discovery.appearance import ROTATION, Appearance
 from p2p_handoff.discovery.interfaces import membership_selectors, usable_interfaces
 from p2p_handoff.discovery.publisher import Publisher
-from p2p_handoff.discovery.responder import LocalResponder
+from p2p_handoff.discovery.responder import LocalResponder, families
 from p2p_handoff.discovery.sightings import SightingBook
 from p2p_handoff.discovery.veil import Acquaintances
 from p2p_handoff.errors import RemoteProtocolError
@@ -176,7 +176,7 @@ class Discovery:
     async def _open(self) -> None:
         try:
             # The listening socket first and the interfaces after it: one that just vanished fails alone then.
-            zeroconf = AsyncZeroconf(zc=LocalResponder(_ip_version()))
+            zeroconf = AsyncZeroconf(zc=LocalResponder(families()))
             await zeroconf.zeroconf.async_wait_for_start()
         except (OSError, RuntimeError) as error:
             self._socket_problem = f"multicast DNS cannot be used: {error}"
@@ -249,8 +249,7 @@ class Discovery:
         """
         if self._browser is not None:
             await self._browser.async_cancel()
-        cache = zeroconf.zeroconf.cache
-        cache.async_remove_records(cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN))
+        zeroconf.zeroconf.cache.async_remove_records(list(self._pointers(zeroconf).values()))
         self._browse(zeroconf)
         for name in self._book.instances:
             self._run(name, self._unless_heard(name))
@@ -263,10 +262,14 @@ class Discovery:
 
     def _look_again(self, zeroconf: AsyncZeroconf) -> None:
         """Read what is known of all instances anew: others are recognised now."""
-        pointers = zeroconf.zeroconf.cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN)
-        for name in [str(getattr(pointer, "alias", "")) for pointer in pointers]:
-            if not self._publisher.appearance.is_own(_label(name)):
-                self._run(name, self._resolve_settled(zeroconf.zeroconf, name))
+        for name in self._pointers(zeroconf):
+            self._run(name, self._resolve_settled(zeroconf.zeroconf, name))
+
+    def _pointers(self, zeroconf: AsyncZeroconf) -> dict[str, DNSRecord]:
+        """What is cached of the instances of others, by name."""
+        found = zeroconf.zeroconf.cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN)
+        named = {str(getattr(pointer, "alias", "")): pointer for pointer in found}
+        return {name: one for name, one in named.items() if not self._publisher.appearance.is_own(_label(name))}
 
     async def _rotate(self) -> None:
         """Take another random name when the time of the present one is over."""
@@ -365,8 +368,8 @@ class Discovery:
         if self._zeroconf is not current:  # closed meanwhile
             return False
         # Without its pointer the instance counts as new when it is heard again.
-        pointers = cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN)
-        cache.async_remove_records([pointer for pointer in pointers if getattr(pointer, "alias", None) == name])
+        if (pointer := self._pointers(current).get(name)) is not None:
+            cache.async_remove_records([pointer])
         self._book.remove(name)
         return False
 
@@ -374,15 +377,6 @@ class Discovery:
 def _label(name: str) -> str:
     """The first label of an instance's name; it may hold dots."""
     return name.removesuffix(f".{SERVICE_TYPE}")
-
-
-def _ip_version() -> IPVersion:
-    """Both families, unless the kernel has no IPv6."""
-    try:
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
-    except OSError:
-        return IPVersion.V4Only
-    return IPVersion.All
 
 
 def _lifetime(zeroconf: Zeroconf, name: str) -> float:

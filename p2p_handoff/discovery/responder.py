@@ -8,6 +8,7 @@ Specification: docs/specs/discovery.md §3.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, Final
@@ -53,6 +54,15 @@ class LocalResponder(Zeroconf):
             fitting = for_interface(out, _interface(sender.sock_name, self.own_interfaces))
             if fitting.answers:
                 super().async_send(fitting, addr, port, v6_flow_scope, sender)
+
+
+def families() -> IPVersion:
+    """Both families, unless the kernel has no IPv6."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return IPVersion.V4Only
+    return IPVersion.All
 
 
 def for_interface(out: DNSOutgoing, interface: Interface | None) -> DNSOutgoing:
