@@ -25,6 +25,12 @@ MAX_OWNERS: Final = 512
 """Sessions that one message of ownership news lists: 80 KiB; who has more sends several."""
 MAX_CBOR_DEPTH: Final = 16
 """Nesting that a peer may send: our deepest message has six levels."""
+MAX_CBOR_ITEMS: Final = 32_768
+"""Items in one encoded value, its containers counted: a Want names 8,192 digests, and a
+manifest lists 8,000 secrets. Eight million of one byte each fit a
+message of 8 MiB, and take 100 times its size in memory."""
+MAX_OBJECT_ITEMS: Final = 640_000
+"""The same for one object of the content store: a directory of 60,000 entries has ten of them each."""
 MAX_ENVELOPE: Final = 64 * KIB
 """Largest sealed signaling envelope: an SDP of many candidates is 6 KiB, keys and ciphertexts 5 KiB."""
 MAX_RELAY_MESSAGE: Final = 96 * KIB
@@ -70,6 +76,12 @@ MAX_REFUSALS: Final = 10_000
 """Refusals stored for one source, for ever: ten a day for almost three years, 4 MB. Its next Init is turned away."""
 REFUSALS_IN_RESERVE: Final = 1_000
 """More of them for handoffs that had begun by then: a frozen source must get its answer."""
+MAX_ARRIVING: Final = 64
+"""Handoffs of one device that arrive at the same time and are not over: nobody reviews more."""
+MAX_REMEMBERED: Final = 1024
+"""The same with those that ended less than a minute ago: each keeps some 20 KiB until then."""
+MAX_WANTED: Final = 65_536
+"""Objects that a target may want at once and has not been sent: eight times what ours asks for."""
 MAX_TITLE: Final = 200
 """Characters of a title or a display name on the wire."""
 MAX_KIND: Final = 32

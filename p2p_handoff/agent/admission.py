@@ -114,6 +114,8 @@ class Admission:
             old_there=self._services.is_old(peer),
             forked=store.forks.open_of(init.session) is not None,
             held=None if record is None else store.ownership.held(record),
+            arriving=sum(not item.is_over for item in self._of(peer)),
+            remembered=len(self._of(peer)),
         )
         admitted = admission.judge_init(init, standing)
         if admitted is not None and admitted.teaches:
@@ -121,6 +123,9 @@ class Admission:
         if init.mode is not Mode.COPY:
             self._make_way(init)
         return Offer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)
+
+    def _of(self, peer: DeviceId) -> list[Incoming]:
+        return [item for item in self._incoming.values() if item.machine.source == peer]
 
     def _merging(self, init: msg.Init) -> Merging:
         store = self._services.store

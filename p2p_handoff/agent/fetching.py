@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2p_handoff.adapters.base import Staging, Want
 from p2p_handoff.agent.wire import Wire
@@ -82,8 +82,10 @@ class Fetcher:
             self._arrived.put_nowait((wire, record))
 
     def gone_received(self, message: Gone) -> None:
-        """Some wanted objects changed at the source."""
-        self._arrived.put_nowait(message)
+        """Some wanted objects changed at the source; what it says of others means nothing, and is not kept."""
+        named = tuple(name for name in message.digests if Digest(name) in self._asked)
+        if named:
+            self._arrived.put_nowait(replace(message, digests=named))
 
     def wire_lost(self, error: str) -> None:
         """The wire broke: ends a running ``fetch`` with UnreachableError."""

@@ -17,9 +17,9 @@ from p2p_handoff.adapters.base import Snapshot
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.compression import pack
 from p2p_handoff.content.digests import Digest
-from p2p_handoff.errors import ContentGoneError, HandoffError, NotFoundError, UnreachableError
+from p2p_handoff.errors import ContentGoneError, HandoffError, NotFoundError, RemoteProtocolError, UnreachableError
 from p2p_handoff.ids import PartId, TxnId
-from p2p_handoff.limits import MIB
+from p2p_handoff.limits import MAX_WANTED, MIB
 from p2p_handoff.protocol.messages import Gone, Want
 from p2p_handoff.protocol.records import ObjectRecord
 
@@ -67,9 +67,18 @@ class Server:
         self._txn = txn
         self._failed = failed
         self._wants: asyncio.Queue[tuple[Wire, Want]] = asyncio.Queue()
+        self._queued = 0
+        """Objects that the queue names."""
 
     def want(self, wire: Wire, message: Want) -> None:
-        """Queue a Want that arrived on a wire."""
+        """Queue a Want that arrived on a wire.
+
+        Raises:
+            RemoteProtocolError: More is wanted than MAX_WANTED.
+        """
+        self._queued += len(message.digests)
+        if self._queued > MAX_WANTED:
+            raise RemoteProtocolError(f"the other device wants more than {MAX_WANTED} objects at once")
         self.served.remaining = message.remaining
         self._wants.put_nowait((wire, message))
 
@@ -77,6 +86,7 @@ class Server:
         """Serve until cancelled."""
         while True:
             wire, message = await self._wants.get()
+            self._queued -= len(message.digests)
             try:
                 await self._serve(wire, message)
             except UnreachableError:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from p2p_handoff.content import strict_cbor, wellformed
 from p2p_handoff.content.digests import Digest, digest, verify
 from p2p_handoff.errors import IntegrityError, PathError, RemoteProtocolError
-from p2p_handoff.limits import CHUNK_MIN, INDEX_FANOUT, MAX_OBJECT
+from p2p_handoff.limits import CHUNK_MIN, INDEX_FANOUT, MAX_OBJECT, MAX_OBJECT_ITEMS
 
 Read = Callable[[Digest], bytes]
 """Gives the object that a digest names."""
@@ -234,7 +234,7 @@ def chunks_of(content: Content, read: Read) -> Iterator[tuple[Digest, int, int]]
 
 def _decode(data: bytes) -> object:
     try:
-        return strict_cbor.decode(data, limit=MAX_OBJECT)
+        return strict_cbor.decode(data, limit=MAX_OBJECT, items=MAX_OBJECT_ITEMS)
     except RemoteProtocolError as error:
         raise IntegrityError(f"an object is malformed: {error.what}") from error
 

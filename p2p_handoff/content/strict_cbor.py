@@ -26,6 +26,13 @@ _CONTAINERS: Final = frozenset((list, tuple, dict))
 _KNOWN_TAGS: Final = (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799)
 
 
+_INLINE: Final = 23
+_WIDTHS: Final = {24: 1, 25: 2, 26: 4, 27: 8}
+"""Bytes of the number behind a head, by what the head says."""
+_STRINGS: Final = frozenset((2, 3))
+"""Kinds whose number is the length of what follows: bytes and text."""
+
+
 class _UnsuitableError(ValueError):
     """A value that this codec does not carry."""
 
@@ -55,12 +62,13 @@ def encode(value: object) -> bytes:
         raise LocalProtocolError(f"a value cannot be written as strict CBOR: {error}") from error
 
 
-def decode(data: bytes, *, limit: int) -> object:
+def decode(data: bytes, *, limit: int, items: int | None = None) -> object:
     """The value of bytes that came from outside.
 
     Args:
         data: One complete encoded value.
         limit: Most bytes to accept.
+        items: Most items to accept, the value itself and what is in its containers; None: as many as fit.
 
     Returns:
         int, bytes, str, bool, None, list, or dict with str or int keys.
@@ -70,6 +78,8 @@ def decode(data: bytes, *, limit: int) -> object:
     """
     if len(data) > limit:
         raise RemoteProtocolError(f"{len(data)} bytes of CBOR where at most {limit} are allowed")
+    if items is not None and len(data) > items and _has_more_items(data, items):
+        raise RemoteProtocolError(f"CBOR of more than {items} items")
     try:
         value = _load(data)
         canonical = _encode(value)
@@ -78,6 +88,30 @@ def decode(data: bytes, *, limit: int) -> object:
     if canonical != data:
         raise RemoteProtocolError("received bytes are not the deterministic encoding of their value")
     return value
+
+
+def _has_more_items(data: bytes, most: int) -> bool:
+    """Whether bytes hold more items than so many, found out without making one of them.
+
+    Each begins with a head (RFC 8949 §3): its kind, and a number that is its own length for strings. What no decoder of
+    ours takes ends the count: it is refused later.
+    """
+    at = count = 0
+    while at < len(data):
+        count += 1
+        if count > most:
+            return True
+        kind, size = data[at] >> 5, data[at] & 31
+        at += 1
+        if size > _INLINE:
+            width = _WIDTHS.get(size)
+            if width is None:
+                return False
+            size = int.from_bytes(data[at : at + width], "big")
+            at += width
+        if kind in _STRINGS:
+            at += size
+    return False
 
 
 def _load(data: bytes) -> object:

@@ -30,6 +30,7 @@ from aiortc.rtcsctptransport import (
     ForwardTsnChunk,
     InboundStream,
 )
+from OpenSSL import SSL
 from typing_extensions import override
 
 from p2p_handoff.limits import GATHER_DEADLINE, KIB, MIB
@@ -326,7 +327,8 @@ class HardenedSctp(RTCSctpTransport):
     async def _send_overdue_sack(self) -> None:
         try:
             await self._send_sack()
-        except ConnectionError:
+        except (ConnectionError, SSL.Error):
+            # An association may end while the acknowledgement waits; DTLS below it has then, too.
             self._set_state(self.State.CLOSED)
 
 

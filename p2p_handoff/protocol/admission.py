@@ -13,6 +13,7 @@ from typing import Final
 
 from p2p_handoff.errors import RejectedError, TrustError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.limits import MAX_ARRIVING, MAX_REMEMBERED
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import news
 from p2p_handoff.protocol.aftermath import check_room
@@ -51,6 +52,10 @@ class Standing:
     """This device made a fork of the session, which is open."""
     held: Held | None
     """The session, where this device knows it."""
+    arriving: int = 0
+    """Handoffs of this source that are under way here and not over."""
+    remembered: int = 0
+    """The same with those that ended a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ def _check_homes(standing: Standing) -> None:
 
 
 def _check_txn(standing: Standing) -> None:
+    if standing.arriving >= MAX_ARRIVING or standing.remembered >= MAX_REMEMBERED:
+        raise RejectedError("too many handoffs of this device are under way there", reason=RejectReason.BUSY.value)
     if standing.called_off:
         raise RejectedError("the take was given up", reason=RejectReason.CANCELLED.value)
     if standing.in_use:

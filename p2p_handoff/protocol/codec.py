@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, cast, get_args, get_origin, get_type_h
 from p2p_handoff.content import strict_cbor
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError
 from p2p_handoff.ids import DEVICE_ID_LENGTH, LONG_ID_LENGTH, DeviceId, PartId, SessionId, TxnId, parse_id
-from p2p_handoff.limits import MAX_CONTROL_MESSAGE
+from p2p_handoff.limits import MAX_CBOR_ITEMS, MAX_CONTROL_MESSAGE
 from p2p_handoff.protocol.messages import MESSAGES, Message, Within
 
 _MAX_ITEMS: Final = 1 << 17
@@ -50,7 +50,7 @@ def decode(data: bytes) -> Message:
     Raises:
         RemoteProtocolError: It is not a message, or a field is missing, of the wrong type or out of bounds.
     """
-    value = strict_cbor.decode(data, limit=MAX_CONTROL_MESSAGE)
+    value = strict_cbor.decode(data, limit=MAX_CONTROL_MESSAGE, items=MAX_CBOR_ITEMS)
     if not isinstance(value, dict):
         raise RemoteProtocolError("a message must be a map")
     name = value.get("type")

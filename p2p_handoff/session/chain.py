@@ -35,6 +35,8 @@ from p2p_handoff.session.statements import (
 
 MAX_LINKS: Final = 10_000
 """Handoffs of one session: ten a day for almost three years, 7 MB, a few seconds to verify."""
+_MAX_ITEMS: Final = 3 * (2 * MAX_LINKS + 1) + 1
+"""Of CBOR: each statement is a list of its body and its signature."""
 MAX_CHAIN: Final = (2 * MAX_LINKS + 1) * (MAX_STATEMENT + SIGNATURE_BYTES + 16)
 """Bytes of an encoded chain that are looked at; what carries a chain has its own, smaller bound."""
 
@@ -199,7 +201,7 @@ def decode_chain(data: bytes) -> Chain:
     Raises:
         RemoteProtocolError: The bytes have another form, or hold more than MAX_LINKS handoffs.
     """
-    value = strict_cbor.decode(data, limit=MAX_CHAIN)
+    value = strict_cbor.decode(data, limit=MAX_CHAIN, items=_MAX_ITEMS)
     if not isinstance(value, list) or len(value) % 2 == 0 or len(value) > 2 * MAX_LINKS + 1:
         raise RemoteProtocolError("an ownership chain is an array of an odd, bounded number of statements")
     return tuple(signed_from_value(item) for item in value)

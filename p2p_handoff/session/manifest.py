@@ -18,6 +18,7 @@ from p2p_handoff.content.digests import DIGEST_BYTES, Digest, digest
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError
 from p2p_handoff.ids import DEVICE_ID_LENGTH, LONG_ID_LENGTH, DeviceId, PartId, SessionId, parse_id
 from p2p_handoff.limits import (
+    MAX_CBOR_ITEMS,
     MAX_CONTROL_MESSAGE,
     MAX_KIND,
     MAX_NAME_BYTES,
@@ -115,7 +116,7 @@ def decode_manifest(data: bytes) -> Manifest:
     Raises:
         RemoteProtocolError: Malformed, or beyond a bound.
     """
-    match strict_cbor.decode(data, limit=MAX_CONTROL_MESSAGE):
+    match strict_cbor.decode(data, limit=MAX_CONTROL_MESSAGE, items=MAX_CBOR_ITEMS):
         case [str(label), str(session), str(title), list(rows)] if label == _LABEL:
             parts = _parts(rows)
         case _:

@@ -131,6 +131,22 @@ def test_more_bytes_than_the_limit_are_refused_unread() -> None:
         decode(data, limit=101)
 
 
+def items_of(value: object) -> int:
+    """How many items an encoded value has."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(items_of, value.values()))
+    return 1 + sum(map(items_of, value)) if isinstance(value, list) else 1
+
+
+@given(VALUES)
+def test_items_are_counted_before_they_are_made(value: object) -> None:
+    data, items = encode(value), items_of(value)
+    assert decode(data, limit=LIMIT, items=items) == value
+    if items > 1:
+        with pytest.raises(RemoteProtocolError, match=f"more than {items - 1} items"):
+            decode(data, limit=LIMIT, items=items - 1)
+
+
 def test_nesting_is_bounded_on_both_sides() -> None:
     assert decode(encode(nested(MAX_CBOR_DEPTH)), limit=LIMIT) == nested(MAX_CBOR_DEPTH)
     with pytest.raises(RemoteProtocolError):

@@ -10,7 +10,7 @@ import pytest
 
 from p2p_handoff.errors import HandoffError, RejectedError, TrustError
 from p2p_handoff.ids import DeviceId
-from p2p_handoff.limits import MAX_REFUSALS
+from p2p_handoff.limits import MAX_ARRIVING, MAX_REFUSALS, MAX_REMEMBERED
 from p2p_handoff.protocol import admission
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
@@ -41,6 +41,16 @@ def test_a_new_session_is_admitted_with_its_verified_chain() -> None:
     admitted = admission.judge_init(INIT, STANDING)
     assert admitted is not None
     assert (admitted.chain, admitted.state.primary) == (CHAIN, A.device)
+
+
+@pytest.mark.parametrize("mode", [Mode.MOVE, Mode.COPY])
+@pytest.mark.parametrize("crowd", [{"arriving": MAX_ARRIVING}, {"remembered": MAX_REMEMBERED}])
+def test_a_device_with_too_many_handoffs_under_way_waits(mode: Mode, crowd: dict[str, Any]) -> None:
+    init = replace(INIT, mode=mode)
+    with pytest.raises(RejectedError, match="too many") as caught:
+        admission.judge_init(init, replace(STANDING, **crowd))
+    assert caught.value.reason == "busy"
+    admission.judge_init(init, replace(STANDING, **{name: count - 1 for name, count in crowd.items()}))
 
 
 def test_a_session_that_this_device_follows_is_admitted() -> None:

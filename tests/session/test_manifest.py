@@ -14,7 +14,7 @@ from p2p_handoff.content import strict_cbor
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import HandoffError, LocalProtocolError, RemoteProtocolError
 from p2p_handoff.ids import DeviceId, PartId, SessionId
-from p2p_handoff.limits import MAX_PARTS, MAX_SECRET_PATH, MAX_SECRETS, MAX_TITLE
+from p2p_handoff.limits import MAX_CBOR_ITEMS, MAX_PARTS, MAX_SECRET_PATH, MAX_SECRETS, MAX_TITLE
 from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, decode_manifest, encode_manifest, root_of
 
 PART = Part(PartId("p1"), PartType.FILES, "folder", "project", digest(b"root"), 7, 100, 3)
@@ -176,3 +176,9 @@ def test_an_empty_list_of_secrets_is_no_second_encoding() -> None:
     label, session, title, [row] = fields
     with pytest.raises(RemoteProtocolError):
         decode_manifest(strict_cbor.encode([label, session, title, [[*row, []]]]))
+
+
+def test_a_manifest_of_more_items_than_a_message_may_have_is_refused_before_they_are_made() -> None:
+    data = strict_cbor.encode(["manifest/1", "a" * 26, "t", [[]] * MAX_CBOR_ITEMS])
+    with pytest.raises(RemoteProtocolError, match="items"):
+        decode_manifest(data)

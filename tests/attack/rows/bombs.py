@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linked device that wants to use its victim up: small messages that mean much, and floods."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from struct import pack
+from typing import Final
+
+import zstandard
+
+from p2p_handoff.content.compression import Encoding
+from p2p_handoff.content.digests import Digest, digest
+from p2p_handoff.errors import HandoffError
+from p2p_handoff.ids import PartId, SessionId, new_session_id, new_txn_id
+from p2p_handoff.limits import CREDIT_WINDOW, MAX_CONTROL_MESSAGE, MAX_OBJECT, MIB
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.channels import Channel
+from p2p_handoff.protocol.records import ObjectRecord, RecordWriter
+from p2p_handoff.security.link_terms import LinkKind
+from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest
+from tests.attack.attack import Attack, Seen, hold
+from tests.attack.scene import Scene, scene
+from tests.attack.speaker import Speaker
+
+Deed = Callable[[Speaker], Awaitable[None]]
+
+_WHO: Final = "linked device"
+_MILLION: Final = 1_000_000
+INITS: Final = 600
+
+
+# --- what is said once, and must end the connection ---------------------------------------------------
+
+MALFORMED: Final[dict[str, bytes]] = {
+    "nesting a million deep": b"\x81" * _MILLION + b"\x00",
+    "maps nested a million deep": b"\xa1\x00" * _MILLION + b"\x00",
+    "a list that declares 2^32 items": b"\x9a\xff\xff\xff\xff",
+    "a list that declares 2^63 items": b"\x9b\x7f" + b"\xff" * 7,
+    "a map that declares 2^62 pairs": b"\xbb\x3f" + b"\xff" * 7,
+    "bytes that declare 2^60": b"\x5b\x10" + bytes(7),
+    "text that declares 2^60": b"\x7b\x10" + bytes(7),
+    "endless bytes": b"\x5f" + b"\x41a" * 1000,
+    "an endless list": b"\x9f" + b"\x00" * 1000,
+    "a regular expression": b"\xd8\x23\x78\x1d" + b"(" * 14 + b"a+" + b")+" * 6 + b"b",
+    "a cycle": b"\xd8\x1c\x81\xd8\x1d\x00",
+    "a bignum of a megabyte": b"\xc2\x5a\x00\x10\x00\x00" + b"\xff" * MIB,
+    "one key twice": b"\xa2\x61a\x01\x61a\x02",
+    "bytes behind the end": b"\xa1\x64type\x64ping" + b"\x00" * 64,
+    "a number written too long": b"\xa2\x64type\x64ping\x66number\x1b" + bytes(8),
+    "no message at all": b"\x00",
+    "nothing": b"",
+    "an unknown type": b"\xa1\x64type\x64evil",
+    "eight million items": b"\x9a\x00\x7a\x12\x00" + b"\x00" * 8_000_000,
+    "two million empty lists": b"\x9a\x00\x1e\x84\x80" + b"\x80" * 2_000_000,
+    "four hundred thousand maps": b"\x9a\x00\x06\x1a\x80" + b"\xa1\x61a\x80" * 400_000,
+}
+"""What a control message may hold that no device sends, by name."""
+
+IGNORED: Final = b"\xa3\x61x\x9a\x00\x07\xa1\x20" + b"\x01" * 500_000 + b"\x64type\x64ping\x66number\x00"
+"""A ping with a field that its receiver must ignore (docs/specs/handoff-v2.md §2), and that is large."""
+
+
+async def _each_cut_off(stage: Scene, deeds: Mapping[str, Deed]) -> None:
+    for name, deed in deeds.items():
+        speaker = await stage.speaker()
+        with contextlib.suppress(HandoffError):
+            await deed(speaker)
+        try:
+            await speaker.wait_cut_off()
+        except TimeoutError:
+            hold(False, f"{name}: the connection went on")
+        hold(stage.victim.runs, f"{name}: the agent died")
+
+
+def _saying(data: bytes) -> Deed:
+    async def say(speaker: Speaker) -> None:
+        await speaker.whole(data)
+
+    return say
+
+
+async def cbor(root: Path) -> Seen:
+    """Every malformed message, each on a connection of its own."""
+    deeds = {name: _saying(data) for name, data in MALFORMED.items()}
+    async with scene(root) as stage:
+        async with stage.victim.measured() as load:
+            await _each_cut_off(stage, deeds)
+            await (await stage.speaker()).whole(IGNORED)
+        await stage.check_untouched()
+    load.check()
+    return Seen(f"{len(deeds)} messages, {len(deeds)} connections ended by a typed error", load.growth, load.stall)
+
+
+async def _endless_message(speaker: Speaker) -> None:
+    for _ in range(MAX_CONTROL_MESSAGE // MIB + 2):
+        await speaker.whole(bytes(MIB), last=False)
+
+
+async def _no_flag(speaker: Speaker) -> None:
+    await speaker.control(b"\x02" + bytes(100))
+
+
+async def _second_hello(speaker: Speaker) -> None:
+    await speaker.message(msg.Hello((2,), "x", "x", (), 0, 0))
+
+
+async def _unknown_critical(speaker: Speaker) -> None:
+    await speaker.value({"type": "ping", "number": 1, "!must": 1})
+
+
+async def _beyond_credit(speaker: Speaker) -> None:
+    header = pack("!26s32sBI", b"a" * 26, bytes(32), 0, MAX_OBJECT)
+    for _ in range(2 * CREDIT_WINDOW // MIB):
+        await speaker.bulk(header + bytes(MIB - len(header)))
+
+
+async def _huge_object(speaker: Speaker) -> None:
+    await speaker.bulk(pack("!26s32sBI", b"a" * 26, bytes(32), 0, 0xFFFFFFFF))
+
+
+async def _object_of_no_txn(speaker: Speaker) -> None:
+    await speaker.bulk(pack("!26s32sBI", b"\xff" * 26, bytes(32), 0, 1) + b"x")
+
+
+async def _unsealed(speaker: Speaker) -> None:
+    await speaker.frame(Channel.CONTROL, os.urandom(1000))
+
+
+async def _unsealed_bulk(speaker: Speaker) -> None:
+    await speaker.frame(Channel.BULK, os.urandom(1000))
+
+
+FRAMES: Final[dict[str, Deed]] = {
+    "a message without end": _endless_message,
+    "an unknown flag": _no_flag,
+    "a second hello": _second_hello,
+    "an unknown critical field": _unknown_critical,
+    "content beyond the credit": _beyond_credit,
+    "an object of 4 GiB": _huge_object,
+    "an object for a malformed txn": _object_of_no_txn,
+    "a frame that nobody sealed": _unsealed,
+    "content that nobody sealed": _unsealed_bulk,
+}
+
+
+async def frames(root: Path) -> Seen:
+    """Every frame and stream that breaks a rule."""
+    async with scene(root) as stage:
+        async with stage.victim.measured() as load:
+            await _each_cut_off(stage, FRAMES)
+        await stage.check_untouched()
+    load.check()
+    return Seen(f"{len(FRAMES)} cases, {len(FRAMES)} connections ended by a typed error", load.growth, load.stall)
+
+
+# --- floods ---------------------------------------------------------------------------------------
+
+
+async def _flood(stage: Scene, messages: Callable[[int], list[msg.Message]], count: int) -> int:
+    """Say much on one connection, and on another one where it is cut off; returns how often it was."""
+    cut = sent = 0
+    speaker = await stage.speaker()
+    while sent < count:
+        if not speaker.heard:
+            cut += 1
+            if cut == 3:
+                break
+            speaker = await stage.speaker()
+        with contextlib.suppress(HandoffError):
+            for message in messages(sent):
+                await speaker.message(message)
+        sent += 1
+        if sent % 20 == 0:
+            await asyncio.sleep(0)
+    # What was said has been dealt with once an answer to a later word is here, or nobody listens any more.
+    with contextlib.suppress(TimeoutError, HandoffError):
+        await asyncio.wait_for(speaker.wire.wait_closed(), 1.0)
+    return cut
+
+
+def _copy(stage: Scene, manifest: bytes | None = None, kind: str = "folder") -> tuple[msg.Init, msg.Request]:
+    entropy = os.urandom
+    txn, session = new_txn_id(entropy), new_session_id(entropy)
+    init = msg.Init(txn, session, stage.intruder.device, stage.device, msg.Mode.COPY, 0, b"", take=False)
+    return init, msg.Request(txn, manifest or _manifest(session, kind), (PartId("p1"),), 600)
+
+
+def _manifest(session: SessionId, kind: str = "folder", root: bytes = bytes(32), size: int = 100) -> bytes:
+    part_type = PartType.FILES if kind == "folder" else PartType.MESSAGES
+    part = Part(PartId("p1"), part_type, kind, "gift", root, size, 10, 1)  # type: ignore[arg-type]  # a digest of nothing
+    return encode_manifest(Manifest(session, "gift", (part,)))
+
+
+async def inits(root: Path) -> Seen:
+    """Thousands of handoffs are opened, each of another session, none goes on."""
+    async with scene(root, kind=LinkKind.OTHER) as stage:
+        async with stage.victim.measured() as load:
+            cut = await _flood(stage, lambda _: list(_copy(stage)), INITS)
+            requests = len((await stage.victim.call("requests"))["requests"])
+        await stage.check_untouched()
+    load.check()
+    hold(requests <= 100, f"{requests} requests wait for the user")
+    return Seen(f"{INITS} Inits: {requests} requests wait for the user, cut off {cut} times", load.growth, load.stall)
+
+
+async def chatter(root: Path) -> Seen:
+    """Small messages as fast as they go, that all need an answer or none."""
+    txn = new_txn_id(os.urandom)
+    names = tuple(os.urandom(32) for _ in range(8192))
+
+    def said(number: int) -> list[msg.Message]:
+        session = SessionId("a" * 26)
+        news = tuple(
+            msg.KnownOwner(SessionId(new_session_id(os.urandom)), 1, stage.device, bytes(32)) for _ in range(64)
+        )
+        return [
+            msg.Ping(number),
+            msg.Pong(number),
+            msg.Credit(2**62),
+            msg.ListSessions(number),
+            msg.SessionList(number, ()),
+            msg.AskChain(session),
+            msg.ChainNews(session, "title", b"\x80"),
+            msg.News(number, news, more=False),
+            msg.Take(new_txn_id(os.urandom), session, ()),
+            msg.Want(txn, PartId("p1"), names[:256], 1),
+            msg.Gone(txn, PartId("p1"), names[:256]),
+            msg.Query(txn, session, b"statement"),
+            msg.Grant(txn, session, b"statement", b"manifest", 1),
+            msg.Cancel(txn, msg.RejectReason.FAILED, "x" * 500),
+        ]
+
+    async with scene(root) as stage:
+        async with stage.victim.measured() as load:
+            cut = await _flood(stage, said, 300)
+        await stage.check_untouched()
+    load.check()
+    return Seen(f"4200 messages of 14 kinds, cut off {cut} times", load.growth, load.stall)
+
+
+async def manifests(root: Path) -> Seen:
+    """Offers whose manifest is as large as a message may be, or no manifest."""
+    bombs = [
+        b"\x9a\x00\x1e\x84\x80" + b"\x80" * 2_000_000,
+        b"\x84\x6amanifest/1\x78\x1a" + b"a" * 26 + b"\x61t\x9a\x00\x1e\x84\x80" + b"\x80" * 2_000_000,
+        b"\x81" * _MILLION,
+        os.urandom(MIB),
+    ]
+    async with scene(root) as stage:
+        async with stage.victim.measured() as load:
+            cut = await _flood(stage, lambda number: list(_copy(stage, bombs[number % len(bombs)])), len(bombs))
+        await stage.check_untouched()
+    load.check()
+    return Seen(f"{len(bombs)} offers with bombs for a manifest, cut off {cut} times", load.growth, load.stall)
+
+
+# --- content ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """An object that is not what it is said to be.
+
+    Args:
+        named: The digest that it is asked for by.
+        size: The size that is announced.
+        encoding: Of the payload.
+        payload: What is sent.
+    """
+
+    named: Digest
+    size: int
+    encoding: int
+    payload: bytes
+
+
+async def _served(stage: Scene, lie: Lie) -> str:
+    """Offer a folder whose root object is a lie; returns how the victim ended it."""
+    speaker = await stage.speaker()
+    init, request = _copy(stage)
+    request = replace(request, manifest=_manifest(init.session, "folder", lie.named, lie.size))
+    with stage.listening() as heard:
+        await speaker.message(init)
+        await speaker.message(request)
+        await stage.accept(init.session)
+        async with asyncio.timeout(20):
+            while True:
+                match await heard.get():
+                    case msg.Accept():
+                        await speaker.message(msg.Round(init.txn, 1, request.manifest))
+                    case msg.Want():
+                        writer = RecordWriter()
+                        writer.add(ObjectRecord(init.txn, lie.named, lie.encoding, lie.payload))
+                        await speaker.bulk(writer.take(writer.pending))
+                    case msg.Cancel(_, reason, _) | msg.Reject(_, reason, _):
+                        return reason.value
+                    case msg.Ready():
+                        return "ready"
+
+
+def _zstd_declaring(size: int) -> bytes:
+    """A frame header that declares a size, and one block of a run of zeros (RFC 8878 §3.1.1)."""
+    return (
+        bytes.fromhex("28b52ffd")
+        + bytes([0xE0])
+        + size.to_bytes(8, "little")
+        + (((128 * 1024) << 3) | 0b011).to_bytes(3, "little")
+        + b"\0"
+    )
+
+
+async def content(root: Path) -> Seen:
+    """Objects that are larger than they say, or not what they are named."""
+    gib = zstandard.ZstdCompressor(level=1).compress(bytes(256 * MIB))
+    honest = b"a small object"
+    raw, packed, name = Encoding.RAW.value, Encoding.ZSTD.value, digest(honest)
+    lies = {
+        "256 MiB of zeros in 25 KB": Lie(name, 100, packed, gib),
+        "a frame that declares 2^60": Lie(name, 100, packed, _zstd_declaring(2**60)),
+        "a frame that declares 1 GiB": Lie(name, MAX_OBJECT, packed, _zstd_declaring(2**30)),
+        "an unknown encoding": Lie(name, 100, 77, honest),
+        "another object than named": Lie(name, 100, raw, b"another object"),
+        "more than announced": Lie(name, 3, raw, honest),
+        "no directory": Lie(name, 100, raw, honest),
+    }
+    async with scene(root) as stage:
+        async with stage.victim.measured() as load:
+            reasons = {what: await _served(stage, lie) for what, lie in lies.items()}
+        await stage.check_untouched()
+    load.check()
+    taken = [name for name, reason in reasons.items() if reason == "ready"]
+    hold(not taken, f"taken as content: {taken}")
+    return Seen(f"{len(lies)} objects refused ({', '.join(sorted(set(reasons.values())))})", load.growth, load.stall)
+
+
+def _row(name: str, deed: str, play: Callable[[Path], Awaitable[Seen]]) -> Attack:
+    expected = "a typed error, at most 64 MiB and 50 ms a step, the victim's own session untouched"
+    return Attack(name, _WHO, deed, expected, play)
+
+
+ATTACKS: Final = (
+    _row("bomb-cbor", f"{len(MALFORMED)} messages that are no strict CBOR or mean more than they weigh", cbor),
+    _row("bomb-frames", "frames and streams without seal, end, credit or sense", frames),
+    _row("bomb-manifest", "offers with manifests of millions of items", manifests),
+    _row("bomb-content", "objects that unpack to more than they say, or are others than named", content),
+    _row("flood-inits", f"opens {INITS} handoffs that never go on", inits),
+    _row("flood-messages", "4200 messages of 14 kinds that need an answer or make no sense", chatter),
+)
