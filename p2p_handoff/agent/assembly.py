@@ -24,6 +24,7 @@ from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower
 from p2p_handoff.agent.forking import Forking
 from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.ice_servers import ice_servers
 from p2p_handoff.agent.keeping import Keeper, Shelves
 from p2p_handoff.agent.linking import LinkDesk
 from p2p_handoff.agent.links import Links
@@ -45,7 +46,7 @@ from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.visibility import acquaintances, audience
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.discovery.announcement import Announcement, Room
-from p2p_handoff.engines.base import Engine, IceServer
+from p2p_handoff.engines.base import Engine
 from p2p_handoff.engines.choose import choose_engine, disarm
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.identity import Identity
@@ -195,7 +196,7 @@ class Assembly:
             relays=lambda: self.relays,
             addresses=self.surroundings.addresses,
             manual=self.surroundings.manual,
-            ice_servers=[IceServer(url) for url in given.settings.stun],
+            ice_servers=ice_servers(given.settings, given.home.path),
             hello=lambda peer: hello(
                 self.store, given.settings.name, given.versions, self.old_copies.seen(peer), instance
             ),

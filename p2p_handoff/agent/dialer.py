@@ -50,8 +50,8 @@ log = logging.getLogger(__name__)
 
 LOOK_THERE = "look there whether its agent runs and whether this device is still linked: handoff peers"
 NO_PATH = (
-    "it answered, but nothing passes between the devices: where routers translate addresses set 'stun' in the "
-    "configuration of both, or bring them into one network"
+    "it answered, but nothing passes between the devices: where routers translate addresses set 'stun', or for the "
+    "strict ones 'turn', in the configuration of both, or bring them into one network"
 )
 """Said where signaling works and WebRTC finds no way: address translation, mostly."""
 ANSWER_DEADLINE = 5.0

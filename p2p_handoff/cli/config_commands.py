@@ -114,6 +114,22 @@ def edit(home: Path, *, as_json: bool) -> None:
         say(_TOLD[agent] if agent else "Nothing was changed.")
 
 
+@config.command()
+@options.common
+@click.argument("source", required=False, type=click.Choice(["-"]), metavar="[-]")
+def credential(home: Path, source: str | None, *, as_json: bool) -> None:
+    """Ask for the password for your TURN servers, and write it into a file for you alone.
+
+    With - it is read from standard input. It goes neither into the settings nor into a list of processes.
+    """
+    word = sys.stdin.readline() if source else click.prompt("Credential", hide_input=True, err=True)
+    path = _file(home).keep_credential(word)
+    if as_json:
+        print_json({"path": str(path)})
+    else:
+        say(f"Written to {path}. A running agent uses it when it is started again: handoff agent stop")
+
+
 def _edited(file: SettingsFile, draft: Draft, *, ask: bool) -> str | None:
     """What an agent made of one turn in the editor: empty for no change, None where it has to be edited again."""
     text = draft.edit()

@@ -14,9 +14,9 @@ from typing import Any, Final
 from p2p_handoff.cli.editor import Draft
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.socket_path import socket_path
-from p2p_handoff.errors import NotFoundError, UnreachableError
+from p2p_handoff.errors import NotFoundError, UnreachableError, UsageError
 from p2p_handoff.settings import editing
-from p2p_handoff.settings.config import CONFIG_NAME, text_of
+from p2p_handoff.settings.config import CONFIG_NAME, credential_path, settings_of, text_of
 from p2p_handoff.settings.editing import File
 from p2p_handoff.settings.keys import Branch, find
 from p2p_handoff.settings.listing import listed
@@ -112,6 +112,20 @@ class SettingsFile:
         with editing.alone(self._home):
             draft.check_unchanged(self._read().text)
             return self._install(text)
+
+    def keep_credential(self, word: str) -> Path:
+        """Write the password for TURN servers into its file, for this user alone; returns where that is.
+
+        Raises:
+            UsageError: There is a mistake in the settings, or the password is empty.
+            StorageError: It cannot be written.
+        """
+        if not word.strip():
+            raise UsageError("the credential is empty", state="nothing was written")
+        with editing.alone(self._home):
+            path = credential_path(settings_of(_good(self._read())), self._home)
+            editing.save(path, f"{word.strip()}\n")
+        return path
 
     def _read(self) -> File:
         return File(self.path, text_of(self.path))

@@ -65,12 +65,12 @@ def urls(*schemes: str) -> Check:
     return check
 
 
-def directory(value: Any) -> Path:
+def path(value: Any) -> Path:
     """A path from the root or from the user's home."""
-    path = Path(text(value)).expanduser()
-    if not path.is_absolute():
+    place = Path(text(value)).expanduser()
+    if not place.is_absolute():
         raise ValueError("must be an absolute path or begin with ~")
-    return path
+    return place
 
 
 def port(value: Any) -> int:

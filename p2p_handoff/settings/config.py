@@ -23,6 +23,21 @@ DEFAULT_GENERATIONS: Final = 5
 """A working week of handoffs to and fro."""
 
 
+CREDENTIAL_NAME: Final = "turn-credential"
+"""The file in a home that has the password for TURN servers, where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """TURN servers (RFC 8656), one account for all."""
+
+    servers: tuple[str, ...] = ()
+    """``turn:HOST:PORT``, ``turns:…``."""
+    user: str = ""
+    credential_file: Path | None = None
+    """Has the password; None for the one in the home."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the user can choose. Every field has the same name in ``config.toml``."""
@@ -44,6 +59,8 @@ class Settings:
     """``HOST:PORT`` of devices that discovery cannot find."""
     stun: tuple[str, ...] = ()
     """STUN servers, ``stun:HOST:PORT``."""
+    turn: Turn = field(default_factory=Turn)
+    """Servers that pass everything on where no direct path is found."""
     port: int = 0
     """Port of the embedded relay; 0 lets the system choose."""
     max_pause: float = DEFAULT_MAX_PAUSE
@@ -93,10 +110,16 @@ def settings_of(document: Document) -> Settings:
     return replace(
         Settings(name=default_name()),
         **plain,
+        turn=Turn(**_below(values, ("turn",))),
         resume=_below(values, ("resume",)),
         policy=General(_table(values, ("policy", "own")), _table(values, ("policy", "other"))),
         device={name: _table(values, ("device", name)) for name in names},
     )
+
+
+def credential_path(settings: Settings, home: Path) -> Path:
+    """The file with the password for TURN servers."""
+    return settings.turn.credential_file or home / CREDENTIAL_NAME
 
 
 def default_name() -> str:

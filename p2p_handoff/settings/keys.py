@@ -50,7 +50,7 @@ def _rule(take: Check = checks.verdict) -> dict[str, Leaf]:
         "push": Leaf(checks.verdict),
         "take": Leaf(take),
         "may_leave": Leaf(checks.part_types, many=True),
-        "into": Leaf(checks.directory),
+        "into": Leaf(checks.path),
     }
 
 
@@ -63,12 +63,19 @@ ROOT: Final = Branch(
         "name": Leaf(checks.text),
         "handoff": Leaf(checks.boolean),
         "engine": Leaf(checks.one_of(*words.ENGINES), live=False),
-        "receive_dir": Leaf(checks.directory),
+        "receive_dir": Leaf(checks.path),
         "mdns": Leaf(checks.boolean, live=False),
         "visible": Leaf(checks.one_of(*words.VISIBLE)),
         "relays": Leaf(checks.urls("ws", "wss"), live=False, many=True),
         "peers": Leaf(checks.texts, live=False, many=True),
         "stun": Leaf(checks.urls("stun", "stuns"), live=False, many=True),
+        "turn": Branch(
+            {
+                "servers": Leaf(checks.urls("turn", "turns"), live=False, many=True),
+                "user": Leaf(checks.text, live=False),
+                "credential_file": Leaf(checks.path, live=False),
+            }
+        ),
         "port": Leaf(checks.port, live=False),
         "max_pause": Leaf(checks.seconds),
         "keep_generations": Leaf(checks.count),

@@ -88,7 +88,8 @@ def plain(value: Any) -> Any:
 def _defaults(values: Mapping[KeyPath, Any]) -> dict[KeyPath, Any]:
     settings = Settings(name=default_name())
     top: dict[KeyPath, Any] = {path: getattr(settings, path[0]) for path in leaves() if len(path) == 1}
-    return {**top, **dict(_policy_defaults(values.get(("receive_dir",), settings.receive_dir)))}
+    turn: dict[KeyPath, Any] = {("turn", "servers"): settings.turn.servers, ("turn", "user"): settings.turn.user}
+    return {**top, **turn, **dict(_policy_defaults(values.get(("receive_dir",), settings.receive_dir)))}
 
 
 def _policy_defaults(receive_dir: Path) -> Iterator[tuple[KeyPath, Any]]:

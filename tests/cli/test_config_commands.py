@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +120,25 @@ def test_a_person_may_edit_again_or_leave(home: Path, tmp_path: Path) -> None:
         assert b"Edit again?" in ended.stderr
         path = home / "config.toml"
         assert (path.read_text() if path.exists() else None) == text
+
+
+def test_a_password_goes_into_a_file_of_its_own_and_nowhere_else(
+    home: Path, handoff: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("secret of mine\n"))
+    answer = handoff("config", "credential", "-", "--json")
+    assert answer.last == {"path": str(home / "turn-credential")}
+    assert (home / "turn-credential").read_text() == "secret of mine\n"
+    assert stat.S_IMODE((home / "turn-credential").stat().st_mode) == 0o600
+    assert "secret" not in answer.out + answer.err + handoff("config").out
+    elsewhere = home.parent / "elsewhere"
+    handoff("config", "set", "turn.credential_file", str(elsewhere))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("another\n"))
+    assert handoff("config", "credential", "-").exit_code == 0
+    assert elsewhere.read_text() == "another\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert handoff("config", "credential", "-").exit_code == 2
+    assert elsewhere.read_text() == "another\n"
 
 
 def test_a_running_agent_takes_over_what_it_can_and_says_what_it_cannot(device: Device) -> None:

@@ -7,6 +7,7 @@ destination (``symmetric``); it lets in answers only. Two of which one is symmet
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from enum import Enum
 from tests.network.cable import ROOT
 from tests.network.lab import Bridge, Host, Lab
 from tests.network.partitions import half_way
-from tests.network.peer import Answer, Peer, start_relay
+from tests.network.peer import Answer, Peer, start_relay, until
 from tests.network.stage import PATIENCE, Stage
 
 
@@ -34,6 +35,7 @@ class Stun(Enum):
     NONE = "no server"
     ANSWERS = "a server"
     SILENT = "a server that never answers"
+    TURN = "a server that passes everything on, for those who know its password"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,12 @@ class Internet:
 
     net: Bridge
     relay: str
-    stun: str
+    settings: str
+    """Of every device."""
+
+
+USER, PASSWORD = "somebody", "a password of the laboratory"
+TURNSERVER = shutil.which("turnserver")
 
 
 def translated(source: Home, target: Home, stun: Stun = Stun.ANSWERS) -> Callable[[Stage], Answer]:
@@ -54,6 +61,7 @@ def translated(source: Home, target: Home, stun: Stun = Stun.ANSWERS) -> Callabl
         first = stage.pushed()
         # Who cannot be helped is told why, and what would help.
         assert (first.exit_code == 4) == ("'stun'" in first.message), first.result
+        assert stun is not Stun.TURN or first.result["path"] == "relayed", first.result
         return first
 
     return play
@@ -89,7 +97,30 @@ def build_internet(lab: Lab, stun: Stun) -> Internet:
         assert process.stdout.readline() == "ready\n"
     if stun is Stun.SILENT:
         server.run(["iptables", "-w", "-A", "INPUT", "-p", "udp", "-j", "DROP"])
-    return Internet(net, relay, "" if stun is Stun.NONE else f"stun:{server.address}:3478")
+    if stun is Stun.TURN:
+        _serve_turn(server)
+        account = f'[turn]\nservers = ["turn:{server.address}:3478"]\nuser = "{USER}"\n'
+        return Internet(net, relay, account)
+    return Internet(net, relay, "" if stun is Stun.NONE else f'stun = ["stun:{server.address}:3478"]\n')
+
+
+def _serve_turn(server: Host) -> None:
+    """A TURN server, which listens when this returns."""
+    assert TURNSERVER is not None
+    # Devices name their addresses at home as well. What is sent there vanishes somewhere, as it does in the world:
+    # without any route the server would be told so, and end the allocation.
+    server.run(["ip", "link", "add", "nowhere", "type", "veth", "peer", "name", "void"])
+    for end in ("nowhere", "void"):
+        server.run(["ip", "link", "set", end, "arp", "off", "up"])
+    server.run(["ip", "route", "add", "default", "dev", "nowhere"])
+    options = {"listening-ip": server.address, "relay-ip": server.address, "user": f"{USER}:{PASSWORD}", "realm": "lab"}
+    argv = [TURNSERVER, "-n", "--lt-cred-mech", "--no-cli", "--no-tls", "--no-dtls", "--log-file=stdout"]
+    server.popen(
+        [*argv, "--pidfile=", "--userdb=", *(f"--{name}={value}" for name, value in options.items())],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: server.reaches(server.address, 3478, patience=1.0), 20.0, "the TURN server listens")
 
 
 def settle(stage: Stage, internet: Internet, name: str, home: Home) -> Peer:
@@ -102,9 +133,12 @@ def settle(stage: Stage, internet: Internet, name: str, home: Home) -> Peer:
         host = stage.lab.host(name, bridge=inside)
         stage.translators.append(translator(stage.lab, inside, internet.net, symmetric=home is Home.SYMMETRIC))
     peer = stage.device(host, "--relay", internet.relay)
-    if internet.stun:
+    if internet.settings:
         peer.home.mkdir(parents=True, mode=0o700)
-        (peer.home / "config.toml").write_text(f'stun = ["{internet.stun}"]\n')
+        (peer.home / "config.toml").write_text(internet.settings)
+        credential = peer.home / "turn-credential"
+        credential.touch(0o600)
+        credential.write_text(f"{PASSWORD}\n")
     return peer
 
 

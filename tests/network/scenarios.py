@@ -51,6 +51,8 @@ def lacking(scenario: Scenario) -> str | None:
     """What this machine lacks for a scenario, beside what every laboratory needs."""
     if scenario.family == "clock" and oddities.faketime() is None:
         return "scenarios with a wrong clock need faketime"
+    if "TURN" in scenario.name and nats.TURNSERVER is None:
+        return "scenarios with a TURN server need coturn"
     return None
 
 
@@ -179,11 +181,12 @@ SCENARIOS: Final = (
             "at the target, no STUN": nats.translated(Home.PUBLIC, Home.NAT, Stun.NONE),
             "on both sides, with STUN": nats.translated(Home.NAT, Home.NAT),
             "symmetric at the source": nats.translated(Home.SYMMETRIC, Home.PUBLIC),
+            "symmetric on both sides, with TURN": nats.translated(Home.SYMMETRIC, Home.SYMMETRIC, Stun.TURN),
             "the source's public address changes": nats.provider_changes_the_address,
             "none, and the STUN server is silent": nats.translated(Home.PUBLIC, Home.PUBLIC, Stun.SILENT),
         },
         End.DONE,
-        quick=_quick("on both sides, with STUN/wrtc"),
+        quick=_quick("on both sides, with STUN/wrtc", "symmetric on both sides, with TURN/aiortc"),
     ),
     *_rows(
         "translation",

@@ -11,7 +11,7 @@ import pytest
 from p2p_handoff import Settings, UsageError
 from p2p_handoff.session.manifest import PartType
 from p2p_handoff.session.policy import General, Rule, Table, Verdict
-from p2p_handoff.settings.config import CONFIG_NAME, default_name, load
+from p2p_handoff.settings.config import CONFIG_NAME, Turn, default_name, load
 
 EVERYTHING = """
 name = "laptop"
@@ -26,6 +26,10 @@ stun = ["stun:192.0.2.8:3478"]
 port = 4000
 max_pause = 1
 keep_generations = 9
+[turn]
+servers = ["turn:192.0.2.8:3478"]
+user = "somebody"
+credential_file = "/srv/secret"
 [resume]
 folder = ["code", "{path}"]
 [policy.own]
@@ -65,6 +69,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         port=4000,
         max_pause=1.0,
         keep_generations=9,
+        turn=Turn(("turn:192.0.2.8:3478",), "somebody", Path("/srv/secret")),
         resume={"folder": ("code", "{path}")},
         policy=General(own=Table(Rule(push=Verdict.ASK))),
         device={
