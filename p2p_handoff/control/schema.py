@@ -67,6 +67,9 @@ def read_request(fields: Fields) -> tuple[str, Fields, bool]:
         RemoteProtocolError: A field is missing or has the wrong type.
     """
     check_protocol(fields.get("protocol"), theirs="the command", ours="the agent")
+    for name in fields:
+        if name.startswith("!"):
+            raise RemoteProtocolError(f"field {name[:40]!r} of a request must be understood, and is not")
     command, args, interactive = fields.get("command"), fields.get("args", {}), fields.get("interactive", False)
     if not (isinstance(command, str) and 0 < len(command) <= MAX_NAME):
         raise RemoteProtocolError("a request has no command")

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from p2p_handoff.content import strict_cbor
-from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError, SealError, TrustError
+from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError, SealError, TrustError, VersionError
 from p2p_handoff.ids import DEVICE_ID_LENGTH, LONG_ID_LENGTH, DeviceId, TxnId, parse_id
 from p2p_handoff.limits import KIB, MAX_ENVELOPE
 from p2p_handoff.security.identity import SIGNATURE_BYTES, Identity, PublicIdentity
@@ -95,9 +95,15 @@ def open_envelope(recipient: Identity, known: Callable[[DeviceId], PublicIdentit
         data: The complete envelope.
 
     Raises:
+        VersionError: It is of another version, by its first byte.
         SealError: It does not open, is malformed, or its signature does not hold; which one is not told.
         TrustError: It opens, and names a sender that is not linked.
     """
+    if data[:1] not in {b"", _VERSION_BYTE}:
+        raise VersionError(
+            f"an envelope is of version {data[0]} and this device speaks version {ENVELOPE_VERSION}",
+            advice="update the older of the two",
+        )
     try:
         sender, txn, counter, kind, body, signature = _parse(_unsealed(recipient, data))
     except (RemoteProtocolError, InvalidTag, ValueError):
