@@ -68,8 +68,8 @@ class Traffic:
         self.strange: list[str] = []
         real = strict_cbor.decode
 
-        def decode(data: bytes, *, limit: int) -> object:
-            value = real(data, limit=limit)
+        def decode(data: bytes, **bounds: Any) -> object:
+            value = real(data, **bounds)
             self.note(str(sys._getframe(1).f_globals["__name__"]), value, data)
             return value
 
