@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from p2p_handoff.security.identity import MLKEM_KEY_BYTES, PublicIdentity
+from p2p_handoff.store.home import Home
 from tests.network.capture import Capture, Payloads, missing
 from tests.network.conftest import require
 from tests.network.lab import Host, Lab
@@ -42,7 +43,7 @@ def start(peer: Peer, *options: str) -> None:
 
 def pinned(peer: Peer) -> PublicIdentity:
     """The identity of the device that a device is linked with."""
-    with closing(sqlite3.connect(f"file:{next(peer.home.glob('*.sqlite3'))}?mode=ro", uri=True)) as store:
+    with closing(sqlite3.connect(f"file:{Home(peer.home).database}?mode=ro", uri=True)) as store:
         ((public,),) = store.execute("SELECT public FROM links WHERE revoked_at IS NULL").fetchall()
     return PublicIdentity.from_bytes(public)
 
@@ -108,8 +109,8 @@ class Stage:
 def lives(stage: Stage) -> None:
     """Everything that two devices do on a network: start, link, hand over, change names, find again, hand back."""
     laptop, desktop, observer = stage.laptop, stage.desktop, stage.observer
-    for peer in (laptop, desktop):
-        start(peer, "--visible", "linked")
+    start(laptop, "--visible", "linked", "--engine", "aiortc")
+    start(desktop, "--visible", "linked")
     start(observer, "--visible", "everyone")
     link(laptop, desktop)
     sees(laptop, "quetzal")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -208,3 +209,23 @@ async def test_a_hidden_device_shows_the_room_of_its_code(simulation: Simulation
     await link_by_code(laptop, desktop)
     await asyncio.sleep(5)
     assert in_sight(laptop) == {"desktop"}
+
+
+async def test_a_setting_that_is_changed_holds_at_once(simulation: Simulation) -> None:
+    [laptop], [stranger] = simulation.devices("laptop"), simulation.devices("stranger")
+    for device in (laptop, stranger):
+        await device.start()
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == {"laptop"}
+    agent = laptop.agent
+
+    async def choose(visible: str) -> None:
+        change = agent._current.take_over(replace(agent.settings, visible=visible))
+        agent.events.emit("settings", taken_over=list(change.taken_over), needs_restart=[])
+
+    await laptop.do(choose("nobody"))
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == set()
+    await laptop.do(choose("everyone"))
+    await asyncio.sleep(5)
+    assert in_sight(stranger) == {"laptop"}
