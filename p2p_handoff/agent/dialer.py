@@ -182,8 +182,16 @@ class Dialer:
     def adopt(self, wire: Wire) -> None:
         """Keep a new wire. Of two dialled crosswise both sides keep the one that the lower id dialled.
 
-        One to a device that has started anew takes the place of what was open to it before.
+        One to a device that has started anew takes the place of what was open to it before. A wire that cannot be kept
+        is closed: left open without a listener, it would answer every ping and no message.
         """
+        try:
+            self._adopt(wire)
+        except BaseException:
+            self._spawn(wire.close("the connection could not be taken up"))
+            raise
+
+    def _adopt(self, wire: Wire) -> None:
         if self._pinned(wire.peer) is None:
             self._spawn(wire.close("the devices are not linked any more"))
             return
@@ -260,12 +268,19 @@ class Dialer:
         except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
             failures.append((reached.url, error))
             return None
-        if reached.url:
-            self._d.store.addresses.remember(device, reached.url, at=self._d.clock())
         self.adopt(wire)
+        self._remember(device, reached.url)
         if (kept := self.wire(device)) is None:
             failures.append((reached.url, UnreachableError("the connection was given up at once")))
         return kept
+
+    def _remember(self, device: DeviceId, url: str) -> None:
+        """Note what led to a device. It is a hint: a full disk must not cost the connection that it led to."""
+        if url:
+            try:
+                self._d.store.addresses.remember(device, url, at=self._d.clock())
+            except HandoffError as error:
+                log.warning("the address of %s was not noted: %s", device[:6], error)
 
     def _ladder(self, device: DeviceId) -> Iterator[Rung]:
         """Ways that may lead to a device, best first."""

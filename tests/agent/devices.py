@@ -230,3 +230,17 @@ def pull_cable(agent: Agent, peer: Agent) -> None:
     wire = agent._dialer.wire(peer.device)
     assert wire is not None
     wire.connection_lost("the cable was pulled")
+
+
+def failing(error: Exception, times: int, then: Any) -> Any:
+    """A function that raises some times before it does what it should."""
+    left = times
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise error
+        return then(*args, **kwargs)
+
+    return call

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +22,7 @@ from p2p_handoff.ids import SessionId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol import target as tgt
-from tests.agent.devices import Devices, Pair, deaf_to, event, fill, pull_cable, tree, until
+from tests.agent.devices import Devices, Pair, deaf_to, event, failing, fill, pull_cable, tree, until
 
 FILES = {"main.py": b"print('hello')\n"}
 
@@ -43,27 +42,24 @@ def role(agent: Agent, report: Report) -> str | None:
     return record.ownership.role.value if record is not None else None
 
 
-def failing(error: Exception, times: int, then: Any) -> Any:
-    """A function that raises some times before it does what it should."""
-    left = times
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left >= 0:
-            raise error
-        return then(*args, **kwargs)
-
-    return call
-
-
 # --- the source's own troubles ----------------------------------------------------------------------
+
+
+async def test_content_that_cannot_be_read_is_not_offered(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FolderSnapshot, "read", failing(StorageError("the disk is bad"), 1000, None))
+    with pytest.raises(StorageError, match="the disk is bad"):
+        await handed_over(two_agents.laptop, folder)
+    (record,) = two_agents.laptop.store.sessions.all()
+    assert record.ownership.role.value == "primary"
 
 
 async def test_content_that_cannot_be_read_ends_the_handoff_in_words(
     two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FolderSnapshot, "read", failing(StorageError("the disk is bad"), 1000, None))
+    fault = failing(StorageError("the disk is bad"), 1000, None)
+    two_agents.laptop.on("offered", lambda _: monkeypatch.setattr(FolderSnapshot, "read", fault))
     report = await handed_over(two_agents.laptop, folder)
     assert (report.outcome, role(two_agents.laptop, report)) == ("failed", "primary")
     assert "the disk is bad" in report.text

@@ -29,8 +29,7 @@ from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.testing.samples import conversation_lines
-from tests.agent.devices import Devices, Pair, deaf_to, event, fill, introduce, tree, until
-from tests.agent.test_answers import failing
+from tests.agent.devices import Devices, Pair, deaf_to, event, failing, fill, introduce, tree, until
 from tests.agent.test_wire import connected
 
 FILES = {"main.py": b"print('hello')\n"}

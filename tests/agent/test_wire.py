@@ -8,12 +8,14 @@ import contextlib
 
 import pytest
 
+from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.errors import HandoffError, RemoteProtocolError, UnreachableError
+from p2p_handoff.errors import HandoffError, RemoteProtocolError, StorageError, UnreachableError
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.protocol.messages import Message
-from tests.agent.devices import Pair, event, until
+from p2p_handoff.store.addresses import Addresses
+from tests.agent.devices import Pair, event, failing, until
 
 
 async def connected(pair: Pair) -> tuple[Wire, Wire]:
@@ -58,6 +60,33 @@ async def test_sending_in_the_moment_after_the_peer_left_is_unreachable(two_agen
     await until(lambda: not near.is_open)
     assert caught
     assert all(isinstance(error, UnreachableError) for error in caught)
+
+
+async def test_a_connection_is_kept_when_its_address_cannot_be_noted(
+    two_agents: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: it stayed open without a listener, answered pings, and swallowed every message."""
+    monkeypatch.setattr(Addresses, "remember", failing(StorageError("the disk is full"), 1000, None))
+    near, far = await connected(two_agents)
+    assert two_agents.laptop._dialer.wire(two_agents.desktop.device) is near
+    assert near.is_open
+    assert far.is_open
+
+
+async def test_a_connection_that_cannot_be_taken_up_is_closed_at_both_ends(
+    two_agents: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    adopt = Dialer._adopt
+
+    def unless_desktop(self: Dialer, wire: Wire) -> None:
+        if self is desktop._dialer:
+            raise StorageError("the disk is bad")
+        adopt(self, wire)
+
+    monkeypatch.setattr(Dialer, "_adopt", unless_desktop)
+    near = await laptop._dialer.connect(desktop.device)
+    await asyncio.wait_for(near.wait_closed(), 10)
 
 
 async def test_a_handoff_is_told_of_the_end_even_when_closing_is_cancelled(two_agents: Pair) -> None:
