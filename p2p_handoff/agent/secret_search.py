@@ -8,21 +8,25 @@ nothing costs nothing, and one that changed a file costs that file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import Final
 
+from p2p_handoff import places
 from p2p_handoff.adapters.base import PartPicture, Piece
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import Content, chunks_of
-from p2p_handoff.content.secret_rules import shipped
+from p2p_handoff.content.secret_rules import RuleSet, shipped
 from p2p_handoff.content.secret_search import Patterns, Scope, Searcher
 from p2p_handoff.errors import ContentGoneError, NotFoundError
 from p2p_handoff.ids import PartId, SessionId
+from p2p_handoff.store import built
 from p2p_handoff.store.scans import ScanKey, Scans
 
 _WORKERS: Final = min(2, os.cpu_count() or 1)
@@ -59,15 +63,32 @@ _NONE: Final = _Picture()
 _BUILDING: Final = threading.Lock()
 
 
+def build(rules: RuleSet, place: Path) -> Patterns:
+    """Rules, ready to be searched by.
+
+    Args:
+        rules: The rules.
+        place: Where they are kept once they are built, which takes a second or two.
+    """
+    kept = built.load(place)
+    if kept is not None:
+        with contextlib.suppress(ValueError):  # From before an update: built anew.
+            return Patterns.load(rules, kept)
+    fresh = Patterns(rules)
+    built.save(place, fresh.dump())
+    return fresh
+
+
 @cache
-def _built() -> Patterns:
-    return Patterns(shipped())
+def _shipped() -> Patterns:
+    rules = shipped()
+    return build(rules, places.cache() / f"patterns-{rules.version.hex()}")
 
 
 def patterns() -> Patterns:
-    """The shipped rules, ready; built once in a process, which takes a second or two."""
+    """The shipped rules, ready: once in a process."""
     with _BUILDING:
-        return _built()
+        return _shipped()
 
 
 class SecretSearch:

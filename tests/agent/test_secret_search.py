@@ -10,13 +10,16 @@ import pytest
 
 from p2p_handoff.adapters.base import PartPicture
 from p2p_handoff.adapters.folder import FolderAdapter, OpenFolder
-from p2p_handoff.agent.secret_search import SecretSearch
-from p2p_handoff.content.secret_search import Scope, Searcher
+from p2p_handoff.agent.secret_search import SecretSearch, build
+from p2p_handoff.content.secret_rules import parse
+from p2p_handoff.content.secret_search import Patterns, Scope, Searcher
 from p2p_handoff.ids import PartId, SessionId
+from p2p_handoff.store import built
 from p2p_handoff.store.scans import Scans
 from tests.agent.secrets_made import private_key
 
 KEY = private_key()
+RULES = parse(['[[rules]]\nid = "a"\nregex = "secret-[0-9]{4}"\n[[rules]]\nid = "b"\npath = "key$"\n'])
 PART = (SessionId("s" * 26), PartId("p1"))
 
 
@@ -107,3 +110,18 @@ def test_a_file_that_is_gone_ends_nothing(folder: OpenFolder, scans: Scans) -> N
     picture = folder.snapshot()
     (folder.path / "key").unlink()
     assert found(SecretSearch(scans), picture) == {}
+
+
+def test_patterns_are_built_once_and_loaded_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "cache" / "patterns"
+    build(RULES, place)
+    monkeypatch.setattr(Patterns, "dump", lambda _: pytest.fail("built again"))
+    again = build(RULES, place).searcher()
+    assert again.search([b"my secret-1234"], frozenset()) == {"a"}
+
+
+@pytest.mark.parametrize("kept", [b"", b"nonsense", bytes(8) + b"nonsense"])
+def test_patterns_that_cannot_be_loaded_are_built_again(tmp_path: Path, kept: bytes) -> None:
+    built.save(tmp_path / "patterns", kept)
+    assert build(RULES, tmp_path / "patterns").searcher().search([b"secret-1234"], frozenset()) == {"a"}
+    assert built.load(tmp_path / "patterns") != kept
