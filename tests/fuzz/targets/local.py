@@ -52,6 +52,7 @@ def _lines() -> list[bytes]:
         ("start", {"paths": ["/tmp/chat.jsonl"], "title": "essay"}),
         ("take", {"session": "essay", "into": "/nowhere", "max_pause": 1}),
         ("link", {"kind": "own"}),
+        ("to", {"max_pause": 10**400}),
     ]
     lines: list[Any] = [schema.request_line(command, args, interactive=True) for command, args in requests]
     lines += [schema.error_line(UsageError("no", advice="try")), {"answer": "yes"}, {"cancel": True}]

@@ -12,7 +12,7 @@ from p2p_handoff.errors import HandoffError, LocalProtocolError
 from p2p_handoff.limits import CHUNK_MAX, MAX_CBOR_DEPTH, MAX_CONTROL_MESSAGE, MAX_OBJECT
 from p2p_handoff.protocol import codec
 from p2p_handoff.protocol.records import HEADER_BYTES, ObjectRecord, RecordReader, RecordWriter
-from tests.fuzz.target import BrokenPromiseError, Shape, Target, attempt, must
+from tests.fuzz.target import BrokenPromiseError, Shape, Target, attempt, must, refused
 from tests.fuzz.targets.vectors import content, messages, relay_messages, strings, vector
 from tests.protocol.example_messages import TXN
 
@@ -23,7 +23,18 @@ def _cbor(data: bytes) -> bool:
         return False
     must(strict_cbor.encode(value[0]) == data, "two spellings of one value were accepted")
     must(_depth(value[0]) <= MAX_CBOR_DEPTH, "a value is nested deeper than the limit")
+    items = _items(value[0])
+    bounded = attempt(lambda: (strict_cbor.decode(data, limit=len(data), items=items),))
+    must(bounded == value, "a value with as many items as allowed is refused")
+    if items > 1:
+        must(refused(strict_cbor.decode, data, limit=len(data), items=items - 1), "more items than allowed are taken")
     return True
+
+
+def _items(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(_items(key) + _items(item) for key, item in value.items())
+    return 1 + sum(map(_items, value)) if isinstance(value, list) else 1
 
 
 def _depth(value: object) -> int:
