@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from p2p_handoff.limits import MAX_TITLE
 from p2p_handoff.session.manifest import PartType
 from p2p_handoff.session.policy import Verdict
 
@@ -26,6 +27,13 @@ def text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a text")
     return value
+
+
+def display_name(value: Any) -> str:
+    """A text that every other device takes for a name."""
+    if len(text(value)) > MAX_TITLE:
+        raise ValueError(f"must be a text of at most {MAX_TITLE} characters")
+    return str(value)
 
 
 def boolean(value: Any) -> bool:

@@ -60,7 +60,7 @@ def _who(take: Check = checks.verdict) -> Branch:
 
 ROOT: Final = Branch(
     {
-        "name": Leaf(checks.text),
+        "name": Leaf(checks.display_name),
         "handoff": Leaf(checks.boolean),
         "engine": Leaf(checks.one_of(*words.ENGINES), live=False),
         "receive_dir": Leaf(checks.path),

@@ -106,6 +106,7 @@ def test_a_home_directory_may_be_written_with_a_tilde(tmp_path: Path, monkeypatc
         ("keep_generations = -1", "keep_generations: must be a number between 0 and 1000"),
         ("keep_generations = true", "keep_generations: must be a number"),
         ('name = ""', "name: must be a text"),
+        (f'name = "{"x" * 201}"', "name: must be a text of at most 200 characters"),
         ("resume = 3", "resume: must be a table"),
         ('resume = { folder = "rm -rf" }', "resume.folder: must be a list"),
         ("name = ", "not valid TOML"),

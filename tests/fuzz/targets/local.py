@@ -13,6 +13,7 @@ from typing import Any, Final
 from p2p_handoff.agent import commands
 from p2p_handoff.control import schema
 from p2p_handoff.errors import HandoffError, UsageError
+from p2p_handoff.limits import MAX_TITLE
 from p2p_handoff.settings.config import CONFIG_NAME, load
 from tests.fuzz.target import BrokenPromiseError, Shape, Target, attempt, must
 from tests.fuzz.targets.places import ground
@@ -75,6 +76,7 @@ def _file(data: bytes) -> bool:
         return False
     except HandoffError as error:
         raise BrokenPromiseError(f"{type(error).__name__} for a bad file") from error
+    must(0 < len(settings.name) <= MAX_TITLE, "a name that no other device takes")
     must(settings.receive_dir.is_absolute() and 0 < settings.max_pause <= 60, "a setting out of bounds")
     return True
 
