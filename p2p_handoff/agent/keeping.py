@@ -123,7 +123,16 @@ class Keeper:
         self._prepared.pop(txn, None)
 
     def prune(self, session: SessionId) -> None:
-        """Forget the oldest generations, and then what only they had. A failure leaves more than needed."""
+        """Forget the oldest generations, and then what only they had.
+
+        A failure is logged and leaves more than needed, until the next time: whatever came before it is done.
+        """
+        try:
+            self._prune(session)
+        except HandoffError as error:
+            log.warning("old states of %s stay: %s", session[:6], error)
+
+    def _prune(self, session: SessionId) -> None:
         kept = self._store.generations.of(session)
         change = self._store.generations.change_of(session)
         here = frozenset(binding.part for binding in self._catalog.bindings(session) if is_there(binding))

@@ -22,6 +22,7 @@ from p2p_handoff.ids import SessionId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol import target as tgt
+from p2p_handoff.store.generations import Generations
 from tests.agent.devices import Devices, Pair, deaf_to, event, failing, fill, pull_cable, tree, until
 
 FILES = {"main.py": b"print('hello')\n"}
@@ -181,6 +182,18 @@ async def test_what_cannot_be_removed_does_not_change_how_a_handoff_ends(
     await asyncio.sleep(0)
     assert (await handed_over(laptop, folder)).outcome == "failed"
     assert (await ended)["outcome"] == "failed"
+
+
+async def test_old_states_that_cannot_be_forgotten_do_not_change_how_a_handoff_ends(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    session = SessionId((await handed_over(laptop, folder)).session)
+    monkeypatch.setattr(Generations, "forget", failing(StorageError("the disk is full"), 1000, None))
+    arrived = asyncio.create_task(event(laptop, "handoff"))
+    report = await asyncio.wait_for(desktop.to("laptop", session), 10)
+    assert (report.outcome, report.text) == ("done", "")
+    assert (await arrived)["outcome"] == "done"
 
 
 async def test_a_target_that_never_says_that_it_resumed_is_not_waited_for(
