@@ -58,7 +58,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/surroundings.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/cli/agent_commands.py": "tests/cli/test_commands.py",
     "p2p_handoff/cli/agent_process.py": "tests/cli/test_commands.py",
-    "p2p_handoff/cli/link_commands.py": "tests/cli/test_handoff_commands.py",
     "p2p_handoff/cli/settings_file.py": "tests/cli/test_config_commands.py",
     "p2p_handoff/cli/session_commands.py": "tests/cli/test_commands.py",
     "p2p_handoff/content/wellformed.py": "tests/content/test_objects.py",

@@ -17,6 +17,7 @@ from typing import Any, Final
 from p2p_handoff.agent import doubts
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.catalog import real_place
+from p2p_handoff.agent.current_settings import explained
 from p2p_handoff.agent.giving_up import GivenUpError
 from p2p_handoff.agent.report import Report, stopped
 from p2p_handoff.agent.requests import part_as_json
@@ -149,7 +150,8 @@ class Commands:
     def _peer_list(self) -> dict[str, Any]:
         policies = self._agent.policies
         peers = [{**peer.as_json(), "policy": policies.as_json(peer.device)} for peer in self._agent.discover()]
-        return {"peers": peers, "discovery": self._agent.discovery_problem or ""}
+        unclear = [explained(doubt) for doubt in policies.unclear()]
+        return {"peers": peers, "discovery": self._agent.discovery_problem or "", "unclear": unclear}
 
     async def link(self, request: Request) -> Answer:
         """Make a code, or use one; asks whose device the other one is."""

@@ -75,12 +75,13 @@ def check_clear(path: Path, document: Document, doubts: Iterable[Unclear]) -> No
     Raises:
         UsageError: One does not; names its line.
     """
-    mistakes = tuple(Mistake(document.place(("device", doubt.key)), _explained(doubt)) for doubt in doubts)
+    mistakes = tuple(Mistake(document.place(("device", doubt.key)), explained(doubt)) for doubt in doubts)
     if mistakes:
         raise complaint(path, mistakes)
 
 
-def _explained(doubt: Unclear) -> str:
+def explained(doubt: Unclear) -> str:
+    """What is not clear about a device's table."""
     ids = " and ".join(device[:8] for device in doubt.devices)
     if len(doubt.devices) > 1:
         return f"device: {doubt.key!r} fits several devices ({ids}); name it by the beginning of its id"

@@ -70,6 +70,7 @@ _LINES = {
     "connected": "Connected to {name} by {engine}.",
     "handoff": "Handoff of '{title}' with {peer}: {outcome}. {text}",
     "handoff-failed": "A handoff failed: {text}",
+    "settings": "Settings taken over: {taken_over}.",
     "not-in-place": "{text}",
     "not-kept": "There is no way back from this handoff: {text}.",
     "merged": "A fork from {peer} was merged.",

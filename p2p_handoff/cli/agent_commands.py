@@ -91,6 +91,21 @@ def stop(home: Path, *, as_json: bool) -> None:
         click.echo("The agent has stopped.")
 
 
+@agent.command()
+@options.common
+def reload(home: Path, *, as_json: bool) -> None:
+    """Have the running agent read its settings again, after you edited the file by hand."""
+    result = running(home).call("take-over-settings")
+    if as_json:
+        print_json(result)
+        return
+    for key, words in (("taken_over", "Taken over"), ("needs_restart", "Only after a restart (handoff agent stop)")):
+        if result[key]:
+            click.echo(f"{words}: {', '.join(result[key])}.")
+    if not result["taken_over"] and not result["needs_restart"]:
+        click.echo("Nothing has changed.")
+
+
 def _status_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['name']} ({result['device'][:8]}), engine {result['engine']}, port {result['port']}"
     yield ", ".join(

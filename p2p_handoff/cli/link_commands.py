@@ -107,6 +107,8 @@ def _show_peers(result: dict[str, Any], *, as_json: bool) -> None:
     table(["NAME", "LINK", "STATE", "MAY", "ID"], rows)
     if not rows:
         say("No device is in sight yet. Run 'handoff link' here, and on the other device the command that it shows.")
+    for text in result["unclear"]:
+        say(f"{text}; until that is clear these devices are refused everything: handoff config edit")
     if result["discovery"]:
         say(result["discovery"])
 
@@ -120,9 +122,6 @@ def policy_line(policy: dict[str, dict[str, Any]]) -> str:
 
 
 def _terms_line(terms: dict[str, Any]) -> str:
-    gets = (
-        ""
-        if len(terms["may_leave"]) == len(options.PART_TYPES)
-        else f", gets {', '.join(terms['may_leave']) or 'nothing'}"
-    )
+    types = terms["may_leave"]
+    gets = "" if len(types) == len(options.PART_TYPES) else f", gets {', '.join(types) or 'nothing'}"
     return f"push {terms['push']}, take {terms['take']}{gets}"

@@ -203,3 +203,17 @@ async def test_a_table_that_fits_two_devices_lets_neither_in(devices: Devices, f
     desktop.store.links.rename(imitator.device, "laptop")
     report = await laptop.to("desktop", folder)
     assert (report.outcome, report.reason) == ("rejected", "policy")
+
+
+async def test_what_a_device_may_do_is_listed_by_kind(devices: Devices) -> None:
+    rule = Rule(push=Verdict.ACCEPT, may_leave=MESSAGES)
+    laptop = await devices.start("laptop", **towards("desktop", rule, folder=Rule(into="/srv/in")))
+    desktop = await devices.start("desktop")
+    introduce(laptop, desktop, LinkKind.OTHER)
+    general = str(laptop.settings.receive_dir)
+    listed = {"push": "accept", "take": "refuse", "may_leave": ["messages"]}
+    assert laptop.policies.as_json(desktop.device) == {
+        "folder": {**listed, "into": "/srv/in"},
+        "conversation": {**listed, "into": general},
+    }
+    assert laptop.policies.as_json(laptop.device) == {}

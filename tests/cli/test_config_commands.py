@@ -150,3 +150,25 @@ def test_a_running_agent_takes_over_what_it_can_and_says_what_it_cannot(device: 
     assert answer.exit_code == 0
     assert "nothing changes" in answer.err
     assert device("config", "unset", "max_pause", "--json").last["agent"] == "taken-over"
+
+
+def test_a_file_that_was_edited_by_hand_is_read_again_when_asked(device: Device) -> None:
+    device("whoami")
+    config = device.home / "config.toml"
+    before = config.read_text()
+    config.write_text(f"max_pause = 3\nport = 4711\n{before}")
+    assert device("agent", "reload", "--json").last == {"taken_over": ["max_pause"], "needs_restart": ["port"]}
+    config.write_text(f"max_pause = -3\n{before}")
+    answer = device("agent", "reload")
+    assert answer.exit_code == 2
+    assert "config.toml:1:1: max_pause" in answer.err
+    config.write_text(before)
+    assert device("agent", "reload").out == "Taken over: max_pause.\n"
+    assert device("agent", "reload").out == "Nothing has changed.\n"
+
+
+def test_a_table_for_a_device_that_is_not_linked_waits_for_it(device: Device) -> None:
+    device("whoami")
+    assert device("config", "set", "device.nobody.push", "ask").exit_code == 0
+    assert device("peers", "--json").last["unclear"] == []
+    assert device("config", "unset", "device").exit_code == 0
