@@ -71,7 +71,8 @@ def status(home: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(shown("\n".join(_status_lines(result))))
+    for line in _status_lines(result):
+        click.echo(shown(line))
 
 
 @agent.command()

@@ -27,8 +27,11 @@ def say(text: str) -> None:
 
 
 def shown(text: str) -> str:
-    """Text that may come from a peer, safe for a terminal: control and bidi characters become visible."""
-    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+    """Text that may come from a peer, safe for a terminal: control and bidi characters become visible.
+
+    So do newlines: else a name could forge a line of ours. Where several lines are meant, each is shown by itself.
+    """
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -56,12 +56,14 @@ class Devices:
         for name in list(self._running):
             await self.stop(name)
 
-    async def start(self, name: str, *, versions: tuple[int, ...] = PROTOCOL_VERSIONS, **settings: Any) -> Agent:
-        """A running agent; the same name again keeps its home and its port."""
+    async def start(
+        self, name: str, *, versions: tuple[int, ...] = PROTOCOL_VERSIONS, display: str = "", **settings: Any
+    ) -> Agent:
+        """A running agent; the same name again keeps its home and its port. ``display`` is its other name."""
         place = self._root / name
         known = self._settings.get(name)
         base = {"engine": "aiortc", "receive_dir": place / "received", "mdns": False}
-        chosen = Settings(name=name, port=known.port if known else 0, **{**base, **settings})
+        chosen = Settings(name=display or name, port=known.port if known else 0, **{**base, **settings})
         agent = await Agent(place / "home", settings=chosen, versions=versions, engine=self._engine).__aenter__()
         self._running[name] = agent
         self._settings[name] = Settings(name=name, port=agent.port)

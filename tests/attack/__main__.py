@@ -11,6 +11,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -109,6 +110,7 @@ class _Running:
     attack: Attack
     process: BaseProcess
     results: Connection
+    root: Path
     began: float
 
     @property
@@ -128,6 +130,7 @@ class _Running:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
         self.results.close()
+        shutil.rmtree(self.root, ignore_errors=True)
         return Row(self.attack, holds, seen, time.monotonic() - self.began)
 
 
@@ -146,20 +149,20 @@ def _rows(chosen: Sequence[Attack], jobs: int) -> Iterator[Row]:
 
 def _begin(attack: Attack) -> _Running:
     here, there = _FORK.Pipe(duplex=False)
-    process = _FORK.Process(target=_child, args=(attack, there, os.getpid()))
+    root = Path(tempfile.mkdtemp(prefix="handoff-attack-"))
+    process = _FORK.Process(target=_child, args=(attack, root, there, os.getpid()))
     process.start()
     there.close()
-    return _Running(attack, process, here, time.monotonic())
+    return _Running(attack, process, here, root, time.monotonic())
 
 
-def _child(attack: Attack, out: Connection, parent: int) -> None:
+def _child(attack: Attack, root: Path, out: Connection, parent: int) -> None:
     os.setsid()
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="handoff-attack-", ignore_cleanup_errors=True) as root:
-        out.send(asyncio.run(_played(attack, Path(root))))
+    out.send(asyncio.run(_played(attack, root)))
 
 
 async def _played(attack: Attack, root: Path) -> tuple[bool, Seen]:

@@ -53,7 +53,7 @@ class Attack:
     deed: str
     expected: str
     play: Callable[[Path], Awaitable[Seen]]
-    seconds: float = 60.0
+    seconds: float = 120.0
 
 
 def hold(condition: object, otherwise: str) -> None:

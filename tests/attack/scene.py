@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,15 @@ async def standing(victim: Victim, root: Path) -> dict[str, Any]:
 
 @asynccontextmanager
 async def scene(
-    root: Path, *, kind: LinkKind = LinkKind.OWN, engine: str = "aiortc", **settings: Any
+    root: Path,
+    *,
+    kind: LinkKind = LinkKind.OWN,
+    engine: str = "aiortc",
+    intruders: str = "",
+    name: str = "intruder",
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Scene]:
     """Set the stage.
 
@@ -112,10 +120,14 @@ async def scene(
         root: An empty directory.
         kind: What the victim takes the intruder for.
         engine: Of both.
+        intruders: Engine of the intruder, if it is another one.
+        name: The intruder's.
+        options: Of the victim's agent.
+        environment: More of the victim's.
         settings: More of the victim's.
     """
     async with Devices(root) as devices:
-        intruder = await devices.start("intruder", engine=engine)
+        intruder = await devices.start("intruder", engine=intruders or engine, display=name)
         guise = await devices.start("victim", engine=engine)
         introduce(intruder, guise, kind)
         device, port = guise.device, guise.port
@@ -132,7 +144,7 @@ async def scene(
                 **settings,
             },
         )
-        victim = Victim(home, ())
+        victim = Victim(home, options, environment)
         try:
             await victim.start()
             folder = fill(root / "victim" / "private", FILES)

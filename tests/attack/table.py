@@ -6,6 +6,12 @@ from __future__ import annotations
 from typing import Final
 
 from tests.attack.attack import Attack
-from tests.attack.rows import bombs
+from tests.attack.rows import bombs, display, engines, execution, local
 
-ATTACKS: Final[tuple[Attack, ...]] = (*bombs.ATTACKS,)
+ATTACKS: Final[tuple[Attack, ...]] = (
+    *engines.ATTACKS,
+    *bombs.ATTACKS,
+    *display.ATTACKS,
+    *execution.ATTACKS,
+    *local.ATTACKS,
+)

@@ -39,16 +39,16 @@ def test_one_session_and_two_sessions() -> None:
         ("a\rb", "a\\x0db"),
         ("\x07bell", "\\x07bell"),
         ("naïve 漢字", "naïve 漢字"),
-        ("two\nlines", "two\nlines"),
+        ("laptop\nAccept? [y/N] y", "laptop\\x0aAccept? [y/N] y"),
     ],
 )
-def test_control_and_bidi_characters_become_visible(text: str, harmless: str) -> None:
+def test_control_and_bidi_characters_and_newlines_become_visible(text: str, harmless: str) -> None:
     assert shown(text) == harmless
 
 
 @given(st.text())
-def test_nothing_unprintable_but_line_ends_is_left(text: str) -> None:
-    assert shown(text).replace("\n", "").isprintable()
+def test_nothing_unprintable_is_left_and_no_line_ends(text: str) -> None:
+    assert shown(text).isprintable()
 
 
 def test_columns_are_aligned_and_lines_end_without_spaces(capsys: pytest.CaptureFixture[str]) -> None:

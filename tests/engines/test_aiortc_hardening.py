@@ -9,7 +9,6 @@ import random
 import socket
 from collections.abc import Callable
 from importlib.metadata import version
-from struct import pack
 
 import pytest
 from aioice.ice import StunProtocol
@@ -20,8 +19,6 @@ from aiortc.rtcsctptransport import (
     Chunk,
     DataChunk,
     InboundStream,
-    SackChunk,
-    serialize_packet,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,25 +41,13 @@ from p2p_handoff.errors import EngineError
 from p2p_handoff.limits import KIB, PEER_DEAD_AFTER
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.testing.engine_conformance import Recorder, joined, negotiate
-
-CLIENT_HELLO = bytes.fromhex("16feff0000000000000000000a") + bytes(10)
-"""A DTLS handshake record with a malformed body: OpenSSL answers with a fatal alert."""
+from tests.attack.datagrams import chunk_on_unknown_stream, forge, fragment, lying_sack, sctp_of, send_chunk
 
 
 def test_the_hardening_fits_these_versions() -> None:
     """A new version needs its differences read: the subclasses replace private methods."""
     assert version("aiortc") == AIORTC_VERSION
     assert version("aioice") == AIOICE_VERSION
-
-
-def forge(description: str) -> None:
-    """Send a forged ClientHello from a fresh socket to every candidate of a description."""
-    for line in description.splitlines():
-        if line.startswith("a=candidate:"):
-            address, port = line.split()[4:6]
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            with socket.socket(family, socket.SOCK_DGRAM) as attacker:
-                attacker.sendto(CLIENT_HELLO, (address, int(port)))
 
 
 async def open_under_forgery(dialler: AiortcConnection, answerer: AiortcConnection) -> None:
@@ -133,12 +118,6 @@ async def test_a_silent_stun_server_costs_no_more_than_the_deadline() -> None:
 # --- reassembly -----------------------------------------------------------------------------------
 
 
-def fragment(tsn: int, sequence: int, data: bytes, flags: int) -> DataChunk:
-    chunk = DataChunk(flags=flags)
-    chunk.tsn, chunk.stream_seq, chunk.user_data = tsn % 2**32, sequence % 2**16, data
-    return chunk
-
-
 def fragments(messages: list[bytes], first_tsn: int, first_sequence: int) -> list[DataChunk]:
     """Messages cut into three-byte fragments with consecutive numbers, as a sender does."""
     chunks: list[DataChunk] = []
@@ -205,12 +184,6 @@ def test_an_unordered_message_is_refused() -> None:
 # --- a peer that is connected and hostile -----------------------------------------------------------
 
 
-def sctp_of(connection: object) -> HardenedSctp:
-    assert isinstance(connection, AiortcConnection)
-    assert isinstance(connection._sctp, HardenedSctp)
-    return connection._sctp
-
-
 async def test_an_oversized_message_ends_the_connection_early() -> None:
     async with joined(AiortcEngine, AiortcEngine) as ends:
         sctp_of(ends.dialler)._remote_max_message_size = 0
@@ -226,32 +199,13 @@ async def test_text_on_a_channel_ends_the_connection() -> None:
         assert await ends.at_answerer.wait_lost()
 
 
-def lying_sack() -> Chunk:
-    """A SACK that announces more gap blocks than it has."""
-    return hostile_chunk(SackChunk.type, pack("!LLHH", 0, 0, 9, 0))
-
-
-def chunk_on_unknown_stream() -> Chunk:
-    return hostile_chunk(DataChunk.type, pack("!LHHL", 1, 77, 0, 53) + b"x")
-
-
-def hostile_chunk(kind: int, body: bytes) -> Chunk:
-    chunk = Chunk(flags=SCTP_DATA_FIRST_FRAG | SCTP_DATA_LAST_FRAG, body=body)
-    chunk.type = kind
-    return chunk
-
-
 @pytest.mark.parametrize("hostile", [lying_sack, chunk_on_unknown_stream])
 async def test_a_malformed_chunk_ends_the_connection_and_nothing_else(
     hostile: Callable[[], Chunk], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with joined(AiortcEngine, AiortcEngine) as ends:
         sctp = sctp_of(ends.dialler)
-        chunk = hostile()
-        if chunk.type == DataChunk.type:
-            chunk.body = pack("!L", sctp._local_tsn) + chunk.body[4:]
-        packet = serialize_packet(sctp._local_port, sctp._remote_port or 0, sctp._remote_verification_tag, chunk)
-        await sctp.transport._send_data(packet)
+        await send_chunk(sctp, hostile())
         assert await ends.at_answerer.wait_lost()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
