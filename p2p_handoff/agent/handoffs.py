@@ -169,6 +169,8 @@ class Handoffs:
         finally:
             for txn in self._txns_of(ask):
                 del self._takes[txn]
+            if not ask.begun.cancel():
+                ask.begun.exception()  # An answer in the moment of giving up has been seen, and is nobody's error.
 
     async def _begun(self, wire: Wire, ask: TakeAsk) -> Incoming | None:
         """Ask over one wire; None when it broke before the answer, with which the question may be lost as well.
