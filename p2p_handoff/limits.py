@@ -23,6 +23,12 @@ MAX_CONTROL_MESSAGE: Final = 8 * MIB
 """Largest control message after reassembly: an offer's manifest and a batch of wants fit many times over."""
 MAX_OWNERS: Final = 512
 """Sessions that one message of ownership news lists: 80 KiB; who has more sends several."""
+MAX_CIRCLE_BY_SIGNER: Final = 256
+"""Statements of one own device about others: an admission and a revocation each of 128 devices."""
+MAX_CIRCLE_STATEMENTS: Final = 2048
+"""Statements about own devices that are kept: 3 MB; nine devices that all were linked by hand make 72."""
+MAX_CIRCLE_BATCH: Final = 64
+"""Statements that one message carries: 260 KB at most."""
 MAX_CBOR_DEPTH: Final = 16
 """Nesting that a peer may send: our deepest message has six levels."""
 MAX_CBOR_ITEMS: Final = 32_768

@@ -27,6 +27,7 @@ from p2p_handoff.agent.doubts import Around
 from p2p_handoff.agent.events import Events, Listener
 from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.names import rename
 from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.outgoing import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
@@ -240,15 +241,35 @@ class Agent:
             return await self._parts.links.join(code, decide, purpose)
         return await self._parts.links.open(on_code, decide, purpose)
 
-    async def unlink(self, peer: str) -> LinkedDevice:
-        """Trust a device no longer: at once, on open connections too.
+    async def unlink(self, peer: str, *, disown: bool = False) -> LinkedDevice:
+        """Trust a device no longer: at once, on open connections too; own devices tell each other.
+
+        Args:
+            peer: Name or id.
+            disown: Set aside all that the device ever said about own devices: it may be in other hands. One that is
+                linked no longer may be disowned too.
 
         Raises:
             NotFoundError, AmbiguousError: Which device is not clear.
+            UsageError: Only an own device can be disowned.
         """
-        link = self.peer_book.linked(peer)
-        await self._parts.links.remove(link)
+        link = self.peer_book.once_own(peer) if disown else self.peer_book.linked(peer)
+        if disown and link.kind is not LinkKind.OWN:
+            raise UsageError(f"{link.name} is not your own device", advice="unlink it without --disown")
+        await self._parts.links.remove(link, disowns=disown)
         return link
+
+    def rename(self, peer: str, name: str) -> LinkedDevice:
+        """Call a linked device by another name on this device.
+
+        Raises:
+            NotFoundError, AmbiguousError: Which device is not clear.
+            UsageError: The name cannot be used, or looks like the one of another device.
+        """
+        before = self.peer_book.linked(peer)
+        renamed = rename(self.store, self.name, before, name)
+        self.events.emit("renamed", device=renamed.device, name=renamed.name, before=before.name)
+        return renamed
 
     # --- sessions -----------------------------------------------------------------------------------
 

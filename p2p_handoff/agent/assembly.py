@@ -15,6 +15,7 @@ from p2p_handoff.adapters.base import Adapter
 from p2p_handoff.adapters.conversation import ConversationAdapter
 from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.circle import Circle, CircleReach
 from p2p_handoff.agent.confirming import Confirmation
 from p2p_handoff.agent.contacts import Contacts, Hearers, hang_up_idle, hello
 from p2p_handoff.agent.contributions import Contributions
@@ -139,10 +140,12 @@ class Assembly:
         handoffs, heard = self.handoffs, self.confirmation.heard
         self.news = NewsDesk(services, Reach(self.dialer.wires, handoffs.outgoing_of, handoffs.ask_again, heard))
         stack.push_async_callback(self.news.close)
+        self.circle = Circle(services, CircleReach(self.dialer.wires, self._part))
+        stack.push_async_callback(self.circle.close)
         self.contacts = Contacts(
             self.store,
             given.events,
-            Hearers(self.peer_book, self.handoffs, self.news, self.old_copies, self.confirmation),
+            Hearers(self.peer_book, self.handoffs, self.news, self.circle, self.old_copies, self.confirmation),
         )
         self.relays = Relays(
             self.identity,
@@ -151,7 +154,7 @@ class Assembly:
             self.dialer.envelope_arrived,
             lambda: given.events.emit("relays"),
         )
-        self.links = Links(services, self._desk(), self.dialer, self.handoffs)
+        self.links = Links(services, self._desk(), self.circle, self._part)
 
     async def start(self) -> None:
         """Start the relay, discovery, and whatever an earlier run left unfinished."""
@@ -160,6 +163,7 @@ class Assembly:
         self.port = await self.relays.start(given.settings.port)
         stack.push_async_callback(self.surroundings.close)
         await self.surroundings.start()
+        self.circle.settle()
         self.handoffs.recover()
         stack.push_async_callback(self.undoing.close)
         self.undoing.start()
@@ -203,10 +207,20 @@ class Assembly:
             seen=self.old_copies.seen,
             is_clear=self.old_copies.is_clear,
             opened=self._opened,
+            is_linking=lambda: self.links.is_linking,
+            dropped=self._dropped,
             clock=given.outside.clock,
             entropy=given.outside.entropy,
             versions=given.versions,
         )
+
+    def _dropped(self, device: DeviceId) -> None:
+        self.links.dropped(device)
+
+    async def _part(self, device: DeviceId) -> None:
+        """End what goes on with a device that is linked no longer."""
+        await self.dialer.hang_up(device, "unlinked")
+        self.handoffs.unlinked(device)
 
     def _peer_name(self, device: DeviceId) -> str:
         return self.peer_book.name(device)
@@ -252,6 +266,7 @@ class Assembly:
             announce=self.surroundings.announce_room,
             entropy=self._given.outside.entropy,
             clock=asyncio.get_running_loop().time,
+            ended=self.circle.ended,
         )
 
 

@@ -31,6 +31,7 @@ from p2p_handoff.ids import DeviceId
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.outcome import Result
 from p2p_handoff.security.link_terms import LinkKind, LinkResult, Purpose
+from p2p_handoff.security.words import key_words
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.guard import EVERYTHING, Letting
 from p2p_handoff.session.manifest import PartType, decode_manifest
@@ -60,6 +61,7 @@ def handlers(agent: Agent, stop: Callable[[], None]) -> dict[str, Handler]:
         "watch-peers": commands.watch_peers,
         "link": commands.link,
         "unlink": commands.unlink,
+        "rename": commands.rename,
         "check-settings": commands.check_settings,
         "take-over-settings": commands.take_over_settings,
         "start": commands.start,
@@ -127,7 +129,7 @@ class Commands:
 
     async def whoami(self, _request: Request) -> Answer:
         """Who this device is."""
-        return {"device": self._agent.device, "name": self._agent.name}
+        return {"device": self._agent.device, "name": self._agent.name, "key": key_words(self._agent.device)}
 
     async def peers(self, request: Request) -> Answer:
         """Linked devices and those in sight; waits a moment on an agent that has just started."""
@@ -137,7 +139,7 @@ class Commands:
     async def watch_peers(self, request: Request) -> Answer:
         """An event with the whole list whenever it changes, until the client goes."""
         changed = asyncio.Event()
-        names = {"found", "lost", "connected", "disconnected", "linked", "unlinked"}
+        names = {"found", "lost", "connected", "disconnected", "linked", "introduced", "unlinked", "renamed"}
         cancel = self._agent.subscribe(lambda name, _fields: changed.set() if name in names else None)
         try:
             while True:
@@ -166,8 +168,13 @@ class Commands:
 
     async def unlink(self, request: Request) -> Answer:
         """Trust a device no longer."""
-        link = await self._agent.unlink(_text(request.args, "peer"))
+        link = await self._agent.unlink(_text(request.args, "peer"), disown=bool(request.args.get("disown")))
         return {"unlinked": link.device, "name": link.name}
+
+    async def rename(self, request: Request) -> Answer:
+        """Call a linked device by another name here."""
+        renamed = self._agent.rename(_text(request.args, "peer"), _text(request.args, "name"))
+        return {"device": renamed.device, "name": renamed.name}
 
     async def check_settings(self, request: Request) -> Answer:
         """Whether a text could be the settings file: all of its tables mean one linked device."""

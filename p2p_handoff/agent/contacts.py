@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from p2p_handoff.agent.circle import CIRCLE_MESSAGES, Circle
 from p2p_handoff.agent.confirming import Confirmation
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.events import Events
@@ -57,6 +58,7 @@ class Hearers:
     peer_book: PeerBook
     handoffs: Handoffs
     news: NewsDesk
+    circle: Circle
     old_copies: OldCopies
     confirmation: Confirmation
 
@@ -86,6 +88,7 @@ class Contacts:
                 log.error("the contact with %s could not be noted: %s", name, error)
         self._events.emit("connected", device=wire.peer, name=name, engine=wire.engine_name)
         self._to.news.opened(wire)
+        self._to.circle.opened(wire)
         wire.listen(self)
 
     def message_received(self, wire: Wire, message: Message) -> None:
@@ -98,6 +101,8 @@ class Contacts:
             self._note_counter(wire, message.counter)
         if isinstance(message, NEWS_MESSAGES):
             self._to.news.received(wire, message)
+        elif isinstance(message, CIRCLE_MESSAGES):
+            self._to.circle.received(wire, message)
         else:
             self._to.handoffs.message_received(wire, message)
 
@@ -109,6 +114,7 @@ class Contacts:
         """A wire is over."""
         self._to.old_copies.closed(wire)
         self._to.news.closed(wire)
+        self._to.circle.closed(wire)
         self._to.handoffs.wire_closed(wire, error)
 
     def _note_counters(self, wire: Wire, said: Hello) -> None:

@@ -58,6 +58,8 @@ ANSWER_DEADLINE = 5.0
 """Seconds for the other device to answer an offer; it gathers candidates meanwhile."""
 
 
+UNLINKED = "unlinked"
+"""Reason of the refusal that a device hears which was unlinked."""
 NO_WAY = "it is not on this network, and no relay knows it"
 
 Failure = tuple[str, HandoffError]
@@ -76,6 +78,8 @@ class Dialling:
         seen: The highest counter that a device ever showed.
         is_clear: Whether what the peer showed in its Hello can be judged (docs/specs/ownership.md §7).
         opened: Called with every wire whose handshake is complete.
+        is_linking: Whether a link is being made: a device that was unlinked may be coming back.
+        dropped: Called with a linked device that says that it trusts this one no longer.
         clock: Unix seconds.
     """
 
@@ -90,6 +94,8 @@ class Dialling:
     seen: Callable[[DeviceId], int]
     is_clear: Callable[[Wire], bool]
     opened: Callable[[Wire], None]
+    is_linking: Callable[[], bool]
+    dropped: Callable[[DeviceId], None]
     clock: Callable[[], float]
     entropy: Entropy
     versions: tuple[int, ...] = PROTOCOL_VERSIONS
@@ -167,10 +173,13 @@ class Dialer:
             data: The envelope; who sealed it is inside.
         """
         try:
-            envelope = open_envelope(self._d.identity, self._pinned, data)
+            envelope = open_envelope(self._d.identity, self._remembered, data)
             self._seen.admit(envelope)
         except HandoffError as error:
             log.warning("an envelope that is of no use was handed in: %s", error)
+            return
+        if self._pinned(envelope.sender) is None:
+            self._turn_away(port, sender, envelope)
             return
         if envelope.kind is EnvelopeKind.OFFER:
             self._spawn(self._answer(port, sender, envelope))
@@ -268,6 +277,13 @@ class Dialer:
         except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
             failures.append((reached.url, error))
             return None
+        except RejectedError as error:
+            if error.reason != UNLINKED:
+                raise
+            self._d.dropped(device)
+            raise TrustError(
+                "the other device does not trust this one any more", advice="link them again with 'handoff link'"
+            ) from error
         self.adopt(wire)
         self._remember(device, reached.url)
         if (kept := self.wire(device)) is None:
@@ -353,7 +369,7 @@ class Dialer:
             wire = await self._open(connection, meeting)
         except VersionError as error:
             await connection.close()
-            await self._refuse(port, sender, public, envelope.txn, error)
+            await self._refuse(port, sender, public, envelope.txn, SdpRefusal("version", error.what[:200]))
         except HandoffError as error:
             log.warning("a dial by %s failed: %s", envelope.sender[:6], error)
             await connection.close()
@@ -363,11 +379,18 @@ class Dialer:
         else:
             self.adopt(wire)
 
+    def _turn_away(self, port: RelayPort, sender: DeviceId | None, envelope: Envelope) -> None:
+        """A device that was unlinked dials: it is told, sealed to its own key, so that it need not go on dialling."""
+        public = self._remembered(envelope.sender)
+        if public is not None and envelope.kind is EnvelopeKind.OFFER and not self._d.is_linking():
+            refusal = SdpRefusal(UNLINKED, "the devices are not linked any more")
+            self._spawn(self._refuse(port, sender, public, envelope.txn, refusal))
+
     async def _refuse(
-        self, port: RelayPort, sender: DeviceId | None, public: PublicIdentity, txn: TxnId, error: VersionError
+        self, port: RelayPort, sender: DeviceId | None, public: PublicIdentity, txn: TxnId, refusal: SdpRefusal
     ) -> None:
-        log.warning("a dial by %s was refused: %s", public.device[:6], error)
-        body = SdpRefusal("version", error.what[:200]).to_bytes()
+        log.warning("a dial by %s was refused: %s", public.device[:6], refusal.text)
+        body = refusal.to_bytes()
         with contextlib.suppress(HandoffError):
             await port.send(sender, seal(self._d.identity, public, txn, 0, EnvelopeKind.REFUSAL, body))
 
@@ -399,6 +422,11 @@ class Dialer:
     def _pinned(self, device: DeviceId) -> PublicIdentity | None:
         link = self._d.store.links.get(device)
         return None if link is None else PublicIdentity.from_bytes(link.public)
+
+    def _remembered(self, device: DeviceId) -> PublicIdentity | None:
+        """The keys of a device that is, or was, linked."""
+        former = self._d.store.links.former(device)
+        return self._pinned(device) if former is None else PublicIdentity.from_bytes(former.link.public)
 
     def _loser(self, known: Wire, fresh: Wire) -> Wire:
         if known.hello is not None and fresh.hello is not None and known.hello.instance != fresh.hello.instance:

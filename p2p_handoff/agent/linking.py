@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.errors import HandoffError, LinkCodeError, NotFoundError, RejectedError, UnreachableError
-from p2p_handoff.ids import Entropy, RoomId, new_room_id
+from p2p_handoff.ids import DeviceId, Entropy, RoomId, new_room_id
 from p2p_handoff.limits import LINK_CODE_LIFETIME
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link import LinkExchange
@@ -51,6 +51,7 @@ class LinkDesk:
         manual: Relay URLs given by hand.
         announce: Tells the network about the open room, or None when it is closed.
         clock: Monotonic seconds.
+        ended: How many admissions of a device to the circle have ended.
     """
 
     identity: Identity
@@ -61,6 +62,7 @@ class LinkDesk:
     announce: Callable[[tuple[RoomId, int] | None], Awaitable[None]]
     entropy: Entropy
     clock: Callable[[], float]
+    ended: Callable[[DeviceId], int]
 
 
 async def open_code(
@@ -197,6 +199,7 @@ def _parameters(desk: LinkDesk, role: Role, code: LinkCode, room: RoomId, purpos
         started_at=desk.clock(),
         entropy=desk.entropy,
         purpose=purpose,
+        ended=desk.ended,
     )
 
 

@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 
 from p2p_handoff.agent import linking
-from p2p_handoff.agent.dialer import Dialer
-from p2p_handoff.agent.handoffs import Handoffs
+from p2p_handoff.agent.circle import Circle
+from p2p_handoff.agent.names import linked_name
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import UsageError
-from p2p_handoff.limits import MAX_TITLE
-from p2p_handoff.security.link_terms import LinkOutcome, Purpose
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
 from p2p_handoff.security.words import LinkCode
-from p2p_handoff.session.paths import printable
-from p2p_handoff.store.records import LinkedDevice
+from p2p_handoff.store.records import EndedBy, LinkedDevice
 
 
 class Links:
@@ -24,18 +24,32 @@ class Links:
     Args:
         services: The agent's parts.
         desk: What an exchange works with.
-        dialer: Hangs up on a device that is unlinked.
-        handoffs: End with the link.
+        circle: Hears of own devices.
+        part: Ends what goes on with a device that is unlinked.
     """
 
-    def __init__(self, services: Services, desk: linking.LinkDesk, dialer: Dialer, handoffs: Handoffs) -> None:
+    def __init__(
+        self,
+        services: Services,
+        desk: linking.LinkDesk,
+        circle: Circle,
+        part: Callable[[DeviceId], Awaitable[None]],
+    ) -> None:
+        self._services = services
         self._store = services.store
         self._events = services.events
         self._clock = services.clock
         self._desk = desk
-        self._dialer = dialer
-        self._handoffs = handoffs
+        self._circle = circle
+        self._part = part
         self._open = asyncio.Lock()
+        self._under_way = 0
+        self._ending: set[asyncio.Future[None]] = set()
+
+    @property
+    def is_linking(self) -> bool:
+        """Whether a code is open or in use."""
+        return self._under_way > 0
 
     async def join(self, code: str, decide: linking.Decide, purpose: Purpose) -> LinkOutcome:
         """Link with the device that shows a code.
@@ -43,8 +57,10 @@ class Links:
         Raises:
             LinkCodeError, NotFoundError, RejectedError, UnreachableError: As ``linking.join_code``.
         """
-        outcome = await linking.join_code(self._desk, purpose, LinkCode.parse(code), decide)
-        self._remember(outcome)
+        parsed = LinkCode.parse(code)
+        with self._linking():
+            outcome = await linking.join_code(self._desk, purpose, parsed, decide)
+            self._remember(outcome, purpose)
         return outcome
 
     async def open(
@@ -59,26 +75,58 @@ class Links:
         if self._open.locked():
             raise UsageError("a link code is open already on this device", advice="use it, or cancel it first")
         async with self._open:
-            outcome = await linking.open_code(self._desk, purpose, lambda fresh: _shown(on_code, fresh), decide)
-        self._remember(outcome)
+            with self._linking():
+                outcome = await linking.open_code(self._desk, purpose, lambda fresh: _shown(on_code, fresh), decide)
+                self._remember(outcome, purpose)
         return outcome
 
-    async def remove(self, link: LinkedDevice) -> None:
-        """Trust a device no longer: at once, on open connections too."""
-        self._store.links.remove(link.device, at=self._clock())
-        await self._dialer.hang_up(link.device, "unlinked")
-        self._handoffs.unlinked(link.device)
-        self._events.emit("unlinked", device=link.device, name=link.name)
+    async def remove(self, link: LinkedDevice, *, disowns: bool = False) -> None:
+        """Trust a device no longer: at once, on open connections too. Own devices tell each other.
 
-    def _remember(self, outcome: LinkOutcome) -> None:
+        Args:
+            link: A device that is linked, or an own one that was.
+            disowns: Nothing that it ever said about own devices shall count here.
+        """
+        if link.kind is LinkKind.OWN:
+            self._circle.unlink(link.device, disowns=disowns)
+            self._circle.spread()
+            await self._part(link.device)
+            return
+        self._store.links.remove(link.device, at=self._clock())
+        await self._part(link.device)
+        text = f"{link.name} is linked no more"
+        self._events.emit("unlinked", device=link.device, name=link.name, by=EndedBy.PERSON.value, text=text)
+
+    def dropped(self, device: DeviceId) -> None:
+        """A linked device says that it trusts this one no longer: neither does this one, and it dials no more."""
+        link = self._store.links.get(device)
+        if link is None:
+            return
+        self._store.links.remove(device, at=self._clock(), by=EndedBy.PEER)
+        ending = asyncio.ensure_future(self._part(device))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        text = f"{link.name} does not trust this device any more, so it is linked no more here; link them again by code"
+        self._events.emit("unlinked", device=device, name=link.name, by=EndedBy.PEER.value, text=text)
+
+    @contextlib.contextmanager
+    def _linking(self) -> Iterator[None]:
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    def _remember(self, outcome: LinkOutcome, purpose: Purpose) -> None:
         now = self._clock()
-        name = printable(outcome.peer_name, MAX_TITLE) or outcome.peer.device[:8]
-        link = LinkedDevice(outcome.peer.device, outcome.peer.to_bytes(), name, outcome.kind, now, now)
-        if self._store.links.get(link.device) is None and self._store.links.is_revoked(link.device):
-            self._store.links.readmit(link)
-        else:
-            self._store.links.add(link)
-        self._events.emit("linked", device=link.device, name=link.name, kind=outcome.kind.value)
+        device = outcome.peer.device
+        name = linked_name(self._store, self._services.settings.name, device, outcome.peer_name)
+        link = LinkedDevice(device, outcome.peer.to_bytes(), name, outcome.kind, now, now)
+        self._store.links.readmit(link)
+        if outcome.kind is LinkKind.OWN and purpose is Purpose.LINK:
+            self._circle.linked(outcome, name)
+            self._circle.spread()
+        self._events.emit("linked", device=device, name=name, kind=outcome.kind.value)
 
 
 async def _shown(on_code: Callable[[str], Awaitable[None]] | None, code: LinkCode) -> None:

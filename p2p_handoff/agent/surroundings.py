@@ -107,7 +107,7 @@ class Surroundings:
             await self._discovery.update(self._announcement(self._room), self._acquaintances())
 
     def _links_changed(self, event: str, _fields: Mapping[str, Any]) -> None:
-        if event in ("linked", "unlinked", "settings") and self._discovery is not None:
+        if event in ("linked", "introduced", "unlinked", "settings") and self._discovery is not None:
             task = asyncio.create_task(self._refresh(), name="visible to others")
             self._refreshing.add(task)
             task.add_done_callback(self._refreshed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``handoff whoami|peers|link|unlink``. Layer: cli. Specification: docs/cli.md §5."""
+"""``handoff whoami|peers|link|unlink|rename``. Layer: cli. Specification: docs/cli.md §5."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach
-from p2p_handoff.cli.output import print_json, say, shown, table
+from p2p_handoff.cli.output import print_json, say, shown, table, when
 from p2p_handoff.cli.progress import HandoffProgress
 
 _LOOK_AROUND = 2.0
@@ -22,12 +22,12 @@ _LOOK_AROUND = 2.0
 @click.command()
 @options.common
 def whoami(home: Path, *, as_json: bool) -> None:
-    """Show this device's name and id."""
+    """Show this device's name, its id, and its key in words."""
     result = reach(home).call("whoami")
     if as_json:
         print_json(result)
     else:
-        click.echo(shown(f"{result['name']}  {result['device']}"))
+        click.echo(shown(f"{result['name']}  {result['device']}  ({result['key']})"))
 
 
 @click.command()
@@ -71,13 +71,27 @@ def link(home: Path, code: str | None, kind: str | None, *, as_json: bool) -> No
 @click.command()
 @options.common
 @click.argument("peer")
-def unlink(home: Path, peer: str, *, as_json: bool) -> None:
-    """Trust a device no longer, at once."""
-    result = reach(home).call("unlink", {"peer": peer})
+@click.option("--disown", is_flag=True, help="It may be in other hands: set aside all that it said of your devices.")
+def unlink(home: Path, peer: str, *, disown: bool, as_json: bool) -> None:
+    """Trust a device no longer, at once. Your own devices tell each other."""
+    result = reach(home).call("unlink", {"peer": peer, "disown": disown})
     if as_json:
         print_json(result)
     else:
         click.echo(shown(f"{result['name']} is linked no more."))
+
+
+@click.command()
+@options.common
+@click.argument("peer")
+@click.argument("name")
+def rename(home: Path, peer: str, name: str, *, as_json: bool) -> None:
+    """Call a linked device by another name on this device."""
+    result = reach(home).call("rename", {"peer": peer, "name": name})
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(shown(f"It is called {result['name']} here from now on."))
 
 
 def ask_choice(_name: str, question: Any, choices: list[Any]) -> Any:
@@ -95,22 +109,27 @@ def _show_peers(result: dict[str, Any], *, as_json: bool) -> None:
         print_json(result)
         return
     rows = [
-        [
-            peer["name"],
-            {"own": "own device", "other": "someone else's"}.get(peer["linked"], "not linked"),
-            "online" if peer["online"] else "offline",
-            policy_line(peer["policy"]),
-            peer["device"][:8],
-        ]
+        [peer["name"], _whose(peer), _state(peer), policy_line(peer["policy"]), peer["key"], peer["device"][:8]]
         for peer in result["peers"]
     ]
-    table(["NAME", "LINK", "STATE", "MAY", "ID"], rows)
+    table(["NAME", "LINK", "STATE", "MAY", "KEY", "ID"], rows)
     if not rows:
         say("No device is in sight yet. Run 'handoff link' here, and on the other device the command that it shows.")
     for text in result["unclear"]:
         say(f"{text}; until that is clear these devices are refused everything: handoff config edit")
     if result["discovery"]:
         say(result["discovery"])
+
+
+def _whose(peer: dict[str, Any]) -> str:
+    whose = {"own": "own device", "other": "someone else's"}.get(peer["linked"], "not linked")
+    return f"{whose}, by {peer['introduced_by']}" if peer["introduced_by"] else whose
+
+
+def _state(peer: dict[str, Any]) -> str:
+    if peer["online"]:
+        return "online"
+    return f"seen {when(peer['last_seen'])}" if peer["last_seen"] else "offline"
 
 
 def policy_line(policy: dict[str, dict[str, Any]]) -> str:

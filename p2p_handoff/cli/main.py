@@ -57,6 +57,7 @@ for command in (
     session_commands.events,
     link_commands.whoami,
     link_commands.unlink,
+    link_commands.rename,
     config_commands.config,
     agent_commands.agent,
 ):

@@ -13,7 +13,8 @@ from typing import Annotated, Final
 
 from p2p_handoff.content.digests import DIGEST_BYTES
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
-from p2p_handoff.limits import MAX_OWNERS, MAX_PARTS, MAX_TITLE
+from p2p_handoff.limits import MAX_CIRCLE_BATCH, MAX_CIRCLE_STATEMENTS, MAX_OWNERS, MAX_PARTS, MAX_TITLE
+from p2p_handoff.security.circle_statements import MAX_CIRCLE_STATEMENT
 from p2p_handoff.security.versions import MAX_VERSIONS
 from p2p_handoff.session.statements import MAX_STATEMENT, NONCE_BYTES, SIGNATURE_BYTES
 
@@ -37,6 +38,8 @@ ObjectDigests = Annotated[tuple[ObjectDigest, ...], Within(1, 8192)]
 Parts = Annotated[tuple[PartId, ...], Within(1, MAX_PARTS)]
 Statement = Annotated[bytes, Within(1, MAX_STATEMENT + SIGNATURE_BYTES + 16)]
 """A signed statement (docs/specs/ownership.md §5): its body, its signature, and CBOR around them."""
+CircleStatement = Annotated[bytes, Within(1, MAX_CIRCLE_STATEMENT)]
+"""A signed statement about an own device (docs/specs/circle.md §2)."""
 RoundNumber = Annotated[int, Within(1, 1 << 31)]
 Seconds = Annotated[int, Within(0, 24 * 3600)]
 
@@ -391,6 +394,30 @@ class ChainNews:
     """The ownership chain, encoded; empty when there is none for the receiver."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Where an own device was reached lately; who answers there is decided by keys."""
+
+    device: DeviceId
+    url: Annotated[str, Within(1, 256)]
+    """Of a relay, as in ``p2p_handoff.rendezvous``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircleList:
+    """The statements about own devices that the sender holds, between own devices only: once, after the Hello."""
+
+    digests: Annotated[tuple[ObjectDigest, ...], Within(0, MAX_CIRCLE_STATEMENTS)]
+
+
+@dataclass(frozen=True, slots=True)
+class CircleNews:
+    """Statements about own devices that the receiver has not, in an order in which each can be checked."""
+
+    statements: Annotated[tuple[CircleStatement, ...], Within(0, MAX_CIRCLE_BATCH)]
+    hints: Annotated[tuple[Hint, ...], Within(0, MAX_CIRCLE_BATCH)]
+
+
 Message = (
     Hello
     | Ping
@@ -419,6 +446,8 @@ Message = (
     | News
     | AskChain
     | ChainNews
+    | CircleList
+    | CircleNews
 )
 
 MESSAGES: Final[dict[str, type[Message]]] = {
@@ -449,5 +478,7 @@ MESSAGES: Final[dict[str, type[Message]]] = {
     "news": News,
     "ask-chain": AskChain,
     "chain-news": ChainNews,
+    "circle-list": CircleList,
+    "circle-news": CircleNews,
 }
 """Wire name of every message (docs/specs/handoff-v2.md §3)."""

@@ -87,7 +87,7 @@ class LinkExchange:
         self._line: SecureLine | None = None
         self._peer: Reveal | None = None
         self._result: LinkResult | None = None
-        self._decisions: dict[Role, LinkKind] = {}
+        self._decisions: dict[Role, Decision] = {}
         self._last_word: AbortReason | None = None
 
     @property
@@ -111,7 +111,8 @@ class LinkExchange:
         if self._state is not LinkState.COMPLETE or self._result is None:
             return None
         mine, theirs = self._decisions[self._role], self._decisions[self._peer_role]
-        return LinkOutcome(self._result.peer, self._result.peer_name, mine, theirs)
+        ended = max(mine.ended_yours, theirs.ended_mine)
+        return LinkOutcome(self._result.peer, self._result.peer_name, mine.kind, theirs.kind, ended)
 
     def start(self) -> list[bytes]:
         """The first message. Next: ``receive()`` for each one that arrives."""
@@ -161,8 +162,10 @@ class LinkExchange:
             LocalProtocolError: Nothing is to be decided, or it was already.
         """
         line = self._deciding()
-        self._decisions[self._role] = kind
-        messages = [line.seal(Decision(kind))]
+        ended, peer = self._parameters.ended, self._peer_reveal().identity.device
+        decision = Decision(kind, ended(self._parameters.identity.device), ended(peer))
+        self._decisions[self._role] = decision
+        messages = [line.seal(decision)]
         self._complete_if_agreed()
         return messages
 
@@ -271,7 +274,7 @@ class LinkExchange:
     def _decided(self, decision: Decision) -> list[bytes]:
         if self._peer_role in self._decisions:
             raise RemoteProtocolError("a second decision came")
-        self._decisions[self._peer_role] = decision.kind
+        self._decisions[self._peer_role] = decision
         self._complete_if_agreed()
         return []
 

@@ -6,11 +6,12 @@ Specification: docs/specs/link.md §3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from p2p_handoff.ids import Entropy, RoomId
+from p2p_handoff.ids import DeviceId, Entropy, RoomId
 from p2p_handoff.security.identity import Identity, PublicIdentity
 from p2p_handoff.security.versions import Versions
 from p2p_handoff.security.words import LinkCode
@@ -91,6 +92,7 @@ class LinkParameters:
         entropy: Source of random bytes.
         purpose: What the code is for.
         versions: Versions of the exchange that this side speaks.
+        ended: How many admissions of a device to the circle have ended (docs/specs/circle.md §4).
     """
 
     role: Role
@@ -102,6 +104,7 @@ class LinkParameters:
     entropy: Entropy = field(repr=False)
     purpose: Purpose = Purpose.LINK
     versions: Versions = LINK_VERSIONS
+    ended: Callable[[DeviceId], int] = field(default=lambda _device: 0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ class LinkOutcome:
     peer_name: str
     mine: LinkKind
     theirs: LinkKind
+    ended: int = 0
+    """How many admissions of the peer to the circle have ended, as far as either side knows."""
 
     @property
     def kind(self) -> LinkKind:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from p2p_handoff.content import strict_cbor
 from p2p_handoff.errors import RemoteProtocolError
 from p2p_handoff.limits import KIB, MAX_TITLE
+from p2p_handoff.security.circle_statements import MAX_NUMBER
 from p2p_handoff.security.identity import SIGNATURE_BYTES, PublicIdentity
 from p2p_handoff.security.link_terms import AbortReason, LinkKind, Purpose, Role
 from p2p_handoff.security.versions import Versions, parse_versions
@@ -77,6 +78,10 @@ class Decision:
     """The person at the sender says yes."""
 
     kind: LinkKind
+    ended_mine: int
+    """How many admissions of the sender to its circle have ended, as far as the sender knows."""
+    ended_yours: int
+    """The same of the receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,12 @@ def _bytes(value: object, length: int | None = None) -> bytes:
     return value
 
 
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_NUMBER:
+        raise ValueError
+    return value
+
+
 _CLEAR: Final[dict[str, Callable[..., ClearMessage]]] = {
     "hello": _hello,
     "confirm": lambda mac: Confirm(_bytes(mac, MAC_BYTES)),
@@ -172,6 +183,6 @@ _CLEAR: Final[dict[str, Callable[..., ClearMessage]]] = {
 _SEALED: Final[dict[str, Callable[..., SealedMessage]]] = {
     "reveal": _reveal,
     "proof": lambda mac, signature: Proof(_bytes(mac, MAC_BYTES), _bytes(signature, SIGNATURE_BYTES)),
-    "decision": lambda kind: Decision(LinkKind(kind)),
+    "decision": lambda kind, mine, yours: Decision(LinkKind(kind), _count(mine), _count(yours)),
     "decline": Decline,
 }

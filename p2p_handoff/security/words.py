@@ -7,6 +7,7 @@ when this module is imported, from the package itself.
 
 from __future__ import annotations
 
+import base64
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -14,13 +15,15 @@ from importlib.resources import files
 from typing import Final
 
 from p2p_handoff.errors import LinkCodeError
-from p2p_handoff.ids import Entropy
+from p2p_handoff.ids import DeviceId, Entropy
 
 MAX_NAMEPLATE: Final = 9999
 """Nameplates are said aloud too: four digits, one room each."""
 WORD_BITS: Final = 11
 UNIQUE_PREFIX: Final = 4
 """So many letters tell any two words apart (BIP-39, word list rules)."""
+KEY_WORDS: Final = 4
+"""44 bits, as in the verification of a link."""
 CODE_WORDS: Final = 2
 """22 secret bits with one guess: one chance in 4,194,304."""
 
@@ -99,6 +102,12 @@ def words_of(raw: bytes, count: int) -> tuple[str, ...]:
     bits = int.from_bytes(raw, "big") >> (8 * len(raw) - WORD_BITS * count)
     shifts = range(WORD_BITS * (count - 1), -1, -WORD_BITS)
     return tuple(WORDS[(bits >> shift) & (len(WORDS) - 1)] for shift in shifts)
+
+
+def key_words(device: DeviceId) -> str:
+    """Words by which people compare a device's identity key: the first 44 bits of its id, which is the key's digest."""
+    raw = base64.b32decode(device.upper())
+    return " ".join(words_of(raw[:6], KEY_WORDS))
 
 
 def _complete(typed: str) -> str:

@@ -10,9 +10,9 @@ from p2p_handoff.errors import NotFoundError, TrustError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.store.database import Database, Row
-from p2p_handoff.store.records import LinkedDevice
+from p2p_handoff.store.records import EndedBy, FormerLink, LinkedDevice
 
-_COLUMNS: Final = "device, public, name, kind, linked_at, last_seen, highest_counter"
+_COLUMNS: Final = "device, public, name, kind, linked_at, last_seen, highest_counter, introduced_by, admission"
 
 
 class Links:
@@ -32,7 +32,7 @@ class Links:
         self._save(link)
 
     def readmit(self, link: LinkedDevice) -> None:
-        """Pin a device that a person linked by code, whether or not it was revoked before."""
+        """Pin a device whether or not it was revoked before: a person linked it by code, or the circle has it again."""
         self._save(link)
 
     def get(self, device: DeviceId) -> LinkedDevice | None:
@@ -75,15 +75,21 @@ class Links:
             (at, counter, device),
         )
 
-    def remove(self, device: DeviceId, *, at: float) -> None:
+    def remove(self, device: DeviceId, *, at: float, by: EndedBy = EndedBy.PERSON) -> None:
         """Revoke a link; the device stays known as revoked, its addresses go.
+
+        Args:
+            device: The peer.
+            at: Unix seconds.
+            by: Who ended it.
 
         Raises:
             NotFoundError: It is not linked.
         """
         with self._database.transaction():
             changed = self._database.write(
-                "UPDATE links SET revoked_at = ? WHERE device = ? AND revoked_at IS NULL", (at, device)
+                "UPDATE links SET revoked_at = ?, ended_by = ? WHERE device = ? AND revoked_at IS NULL",
+                (at, by.value, device),
             )
             self._database.write("DELETE FROM addresses WHERE device = ?", (device,))
             _expect_one(changed, device)
@@ -94,6 +100,18 @@ class Links:
             "SELECT 1 FROM links WHERE device = ? AND revoked_at IS NOT NULL", (device,)
         ) is not None  # fmt: skip
 
+    def former(self, device: DeviceId) -> FormerLink | None:
+        """A device that is linked no longer; None when it is, or never was."""
+        return next((former for former in self.all_former() if former.link.device == device), None)
+
+    def all_former(self) -> tuple[FormerLink, ...]:
+        """All devices that are linked no longer, by name."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS}, revoked_at, ended_by FROM links"  # noqa: S608 - a constant
+            " WHERE revoked_at IS NOT NULL ORDER BY name, device"
+        )
+        return tuple(FormerLink(_link(row[:-2]), row[-2], EndedBy(row[-1])) for row in rows)
+
     def revoked(self) -> tuple[tuple[DeviceId, float], ...]:
         """All revoked devices and when, in Unix seconds: the list that handshakes carry."""
         rows = self._database.rows("SELECT device, revoked_at FROM links WHERE revoked_at IS NOT NULL ORDER BY device")
@@ -102,11 +120,12 @@ class Links:
     def _save(self, link: LinkedDevice) -> None:
         with self._database.transaction():
             self._database.write(
-                f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+                f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
                 " ON CONFLICT (device) DO UPDATE SET public = excluded.public, name = excluded.name,"
                 " kind = excluded.kind, linked_at = excluded.linked_at, revoked_at = NULL,"
+                " ended_by = NULL, introduced_by = excluded.introduced_by, admission = excluded.admission,"
                 " highest_counter = max(highest_counter, excluded.highest_counter)",
-                (*astuple(link)[:3], link.kind.value, link.linked_at, link.last_seen, link.highest_counter),
+                (*astuple(link)[:3], link.kind.value, *astuple(link)[4:]),
             )
 
     def _change(self, sql: str, parameters: tuple[object, ...]) -> None:
@@ -120,5 +139,5 @@ def _expect_one(changed: int, device: object) -> None:
 
 
 def _link(row: Row) -> LinkedDevice:
-    device, public, name, kind, linked_at, last_seen, highest_counter = row
-    return LinkedDevice(DeviceId(device), public, name, LinkKind(kind), linked_at, last_seen, highest_counter)
+    device, public, name, kind, *rest = row
+    return LinkedDevice(DeviceId(device), public, name, LinkKind(kind), *rest)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
@@ -30,6 +31,31 @@ class LinkedDevice:
     """Unix seconds of the last authenticated contact."""
     highest_counter: int = 0
     """The highest store counter that it ever showed."""
+    introduced_by: DeviceId | None = None
+    """The own device that introduced it; None where a person linked the two by code."""
+    admission: int = 0
+    """The admission to the circle by which it was linked; 0 where it was by none (docs/specs/circle.md)."""
+
+
+class EndedBy(Enum):
+    """Who ended a link."""
+
+    PERSON = "person"
+    """Somebody at this device."""
+    CIRCLE = "circle"
+    """Another own device said so."""
+    PEER = "peer"
+    """The device itself, which trusts this one no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormerLink:
+    """A device that was linked once."""
+
+    link: LinkedDevice
+    at: float
+    """Unix seconds."""
+    ended_by: EndedBy
 
 
 @dataclass(frozen=True, slots=True)

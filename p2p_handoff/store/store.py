@@ -15,6 +15,7 @@ from typing import Self
 from p2p_handoff.errors import TrustError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.store.addresses import Addresses
+from p2p_handoff.store.circle import CircleStatements
 from p2p_handoff.store.counter import Counter
 from p2p_handoff.store.database import Database, open_database
 from p2p_handoff.store.forks import Forks
@@ -35,6 +36,7 @@ class Store:
         self._database = database
         self.counter = Counter(database)
         self.links = Links(database)
+        self.circle = CircleStatements(database)
         self.addresses = Addresses(database)
         self.sessions = Sessions(database, self.counter)
         rows = OwnershipRows(database, self.sessions, self.counter, me)

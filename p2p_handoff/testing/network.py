@@ -257,6 +257,9 @@ class SimulatedLookout:
         self._book = SightingBook(found, lost)
         self._checking: dict[str, asyncio.TimerHandle] = {}
         self._asking: asyncio.TimerHandle | None = None
+        self._said = 0
+        self._newest: dict[str, int] = {}
+        """The number of the newest announcement that was heard, by name."""
 
     @property
     def sightings(self) -> Mapping[DeviceId, Sighting]:
@@ -312,7 +315,9 @@ class SimulatedLookout:
             return
         said = speaker.said()
         delay = network.source.uniform(*HEARD_WITHIN)
-        network.loop.call_later(delay, self._heard, name, said, context=self.host.process.context.copy())
+        self._said += 1
+        context = self.host.process.context.copy()
+        network.loop.call_later(delay, self._heard, name, said, self._said, context=context)
 
     def hear_goodbye(self, name: str) -> None:
         """A device says goodbye."""
@@ -327,7 +332,10 @@ class SimulatedLookout:
         pairs = {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in made.txt.items()}
         return Heard(made.label, made.server, made.port, pairs, (self.host.name,))
 
-    def _heard(self, name: str, said: Heard) -> None:
+    def _heard(self, name: str, said: Heard, number: int) -> None:
+        if number < self._newest.get(name, 0):
+            return  # One that was sent later has come before it: multicast on one wire overtakes nothing.
+        self._newest[name] = number
         self._expire_later(name)
         self._book.put(name, read_announcement(said, self.known))
 
@@ -341,7 +349,8 @@ class SimulatedLookout:
         other = self._others().get(name)
         there = other is not None and other.announcement is not None
         if other is not None and there and not self.host.network.link(self.host.name, name).is_parted:
-            self._heard(name, other.said())
+            self._said += 1
+            self._heard(name, other.said(), self._said)
         else:
             self._missed(name)
 

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff import LinkCodeError, LinkKind, NotFoundError, RejectedError, UnreachableError, VersionError
+from p2p_handoff import (
+    LinkCodeError,
+    LinkKind,
+    NotFoundError,
+    RejectedError,
+    TrustError,
+    VersionError,
+)
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.security.link_terms import LinkResult
@@ -133,14 +140,15 @@ async def test_unlinking_ends_a_live_connection_and_what_it_carries(two_agents: 
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_an_unlinked_device_is_answered_no_more(two_agents: Pair, folder: Path) -> None:
+async def test_an_unlinked_device_is_told_so_and_let_in_no_more(two_agents: Pair, folder: Path) -> None:
     laptop, desktop = two_agents
     await laptop.to("desktop", folder)
     await desktop.unlink("laptop")
     await until(lambda: laptop._dialer.wire(desktop.device) is None)
-    with pytest.raises(UnreachableError):
+    with pytest.raises(TrustError, match="does not trust this one any more"):
         await laptop.to("desktop", fill(folder.parent / "second", FILES))
     assert [record.title for record in desktop.sessions()] == ["project"]
+    assert not laptop.store.links.all()
 
 
 async def test_an_unlinked_device_may_be_linked_anew_with_a_code(strangers: Pair, folder: Path) -> None:

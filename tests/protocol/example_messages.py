@@ -40,4 +40,6 @@ EXAMPLES: dict[str, msg.Message] = {
     "news": msg.News(9, (msg.KnownOwner(SESSION, 4, TARGET, ROOT),), more=False),
     "ask-chain": msg.AskChain(SESSION),
     "chain-news": msg.ChainNews(SESSION, "essay", b"chain"),
+    "circle-list": msg.CircleList((ROOT,)),
+    "circle-news": msg.CircleNews((b"statement",), (msg.Hint(TARGET, "ws://192.0.2.7:4711/v1"),)),
 }

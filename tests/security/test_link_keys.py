@@ -59,7 +59,7 @@ def test_verification_words_follow_from_key_and_identities() -> None:
 
 def test_a_sealed_message_reaches_the_other_side_and_cannot_be_reflected() -> None:
     opener, joiner = (SecureLine(role, b"k" * 32, TRANSCRIPT) for role in Role)
-    message = opener.seal(Decision(LinkKind.OWN))
-    assert joiner.open(sealed(message)) == Decision(LinkKind.OWN)
+    message = opener.seal(Decision(LinkKind.OWN, 0, 0))
+    assert joiner.open(sealed(message)) == Decision(LinkKind.OWN, 0, 0)
     with pytest.raises(SealError):
         opener.open(sealed(message))

@@ -41,7 +41,8 @@ CLEAR: list[ClearMessage] = [
 SEALED: list[SealedMessage] = [
     Reveal(LAPTOP.public, "laptop"),
     Proof(b"m" * 32, b"s" * 64),
-    *map(Decision, LinkKind),
+    Decision(LinkKind.OWN, 0, 0),
+    Decision(LinkKind.OTHER, 3, 2**53),
     Decline(),
 ]
 

@@ -52,7 +52,7 @@ MESSAGES: list[bytes] = [
     *(encode(Abort(reason)) for reason in AbortReason),
     encode(Reveal(IDENTITY.public, "laptop")),
     encode(Proof(bytes(32), bytes(64))),
-    *(encode(Decision(kind)) for kind in LinkKind),
+    *(encode(Decision(kind, 0, 1)) for kind in LinkKind),
     encode(Decline()),
 ]
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2p_handoff.errors import LinkCodeError
-from p2p_handoff.security.words import MAX_NAMEPLATE, UNIQUE_PREFIX, WORDS, LinkCode, words_of
+from p2p_handoff.ids import DeviceId
+from p2p_handoff.security.words import MAX_NAMEPLATE, UNIQUE_PREFIX, WORDS, LinkCode, key_words, words_of
 
 CODES = st.builds(LinkCode, st.integers(1, MAX_NAMEPLATE), st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)))
 SEPARATORS = st.text(alphabet=" -_,.\t", min_size=1, max_size=3)
@@ -101,3 +102,10 @@ def test_every_pair_of_words_is_equally_likely() -> None:
     pairs = [words_of((number << 2 | low).to_bytes(3, "big"), 2) for number in range(64) for low in range(4)]
     assert pairs == [(WORDS[0], WORDS[number]) for number in range(64) for _ in range(4)]
     assert words_of(b"\xff\xff\xff", 2) == (WORDS[-1], WORDS[-1])
+
+
+def test_a_key_has_four_words_and_another_key_other_ones() -> None:
+    one, other = key_words(DeviceId("a" * 32)), key_words(DeviceId("b" * 32))
+    assert one == " ".join([WORDS[0]] * 4)
+    assert len(other.split()) == 4
+    assert one != other
