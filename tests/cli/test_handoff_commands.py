@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.agent.secrets_made import private_key
 from tests.cli.conftest import Device
 
 
@@ -116,6 +117,43 @@ def test_the_report_has_its_stable_keys(pair: Pair) -> None:
 def test_a_linked_device_is_listed(pair: Pair) -> None:
     [listed] = pair.desktop("peers", "--json").last["peers"]
     assert (listed["name"], listed["linked"]) == ("laptop", "own")
+
+
+def test_a_secret_goes_to_an_own_device_and_is_told(pair: Pair) -> None:
+    folder = pair.desktop.place / "keys"
+    folder.mkdir()
+    (folder / "id_rsa").write_bytes(private_key())
+    answer = pair.desktop("to", "laptop", "keys")
+    assert answer.exit_code == 0, answer.err
+    assert "goes along, and looks like a secret: keys/id_rsa (private-key)" in answer.err
+    assert (pair.laptop.place / "received" / "keys" / "id_rsa").is_file()
+
+
+def test_a_secret_stays_when_somebody_elses_device_gets_the_session(pair: Pair) -> None:
+    pair.laptop("unlink", "desktop")
+    pair.desktop("unlink", "laptop")
+    with pair.laptop.start("link", "--json", "--other") as opening:
+        pair.desktop("link", code_of(opening), "--other")
+        opening.communicate(timeout=20)
+    folder = pair.desktop.place / "shared"
+    folder.mkdir()
+    (folder / "id_rsa").write_bytes(private_key())
+    (folder / "main.py").write_text("x = 1\n")
+    with pair.desktop.start("to", "laptop", "shared", "--json") as handing:
+        assert handing.stdout is not None
+        offered = next(line for line in handing.stdout if json.loads(line).get("event") == "offered")
+        assert json.loads(offered)["asks"]
+        while not pair.laptop("requests", "--json").last["requests"]:
+            continue  # The offer is on its way.
+        waiting = pair.laptop("accept", "--json")
+        out, _ = handing.communicate(timeout=60)
+    sent, taken = json.loads(out.splitlines()[-1]), waiting.last
+    [secret] = sent["secrets"]
+    assert secret == {
+        "part": "p1", "name": "shared", "path": "id_rsa", "kind": "private-key", "withheld": True, "held_by": "desktop",
+    }  # fmt: skip
+    assert taken["secrets"] == [secret]
+    assert [item.name for item in (pair.laptop.place / "received" / "shared").iterdir()] == ["main.py"]
 
 
 def test_an_unlinked_device_is_a_stranger(pair: Pair, report: Path) -> None:
