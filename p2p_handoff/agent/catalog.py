@@ -238,7 +238,7 @@ class Catalog:
         snapshots: Snapshots = {}
         for binding in bindings:
             if binding.path is None or binding.held_by is not None:
-                parts.append(replace(known[binding.part], held_by=binding.held_by))
+                parts.append(_held_elsewhere(known[binding.part], binding))
                 continue
             screening = _Screening(partial(look, binding, known.get(binding.part)))
             opened = self.open_part(binding)
@@ -349,6 +349,12 @@ def _existing(path: Path) -> Path:
     if place is None or not place.exists():
         raise NotFoundError(f"{printable(str(path), MAX_TITLE)} does not exist")
     return place
+
+
+def _held_elsewhere(part: Part, binding: PartBinding) -> Part:
+    """A part that is not here: what was sent of its secrets concerns nobody who does not get it."""
+    secrets = tuple(secret for secret in part.secrets if secret.held_by is not None)
+    return replace(part, held_by=binding.held_by, secrets=secrets)
 
 
 def part_of(binding: PartBinding, snapshot: Snapshot | _Nothing) -> Part:

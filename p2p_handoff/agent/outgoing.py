@@ -421,9 +421,19 @@ class Outgoing:
         chain = b"" if plan.mode is msg.Mode.COPY else record.chain
         me = self._services.identity.device
         epoch = record.ownership.epoch
-        # The objects of a parent would name what is kept back.
-        parent = b"" if any(item["withheld"] for item in self._secrets()) else plan.parent
+        parent = self._parent()
         return msg.Init(plan.txn, plan.session, me, plan.target, plan.mode, epoch, chain, plan.take, parent)
+
+    def _parent(self) -> bytes:
+        """What the fork left, unless its objects would name what is kept back from the target."""
+        left = decode_manifest(self.plan.parent).parts if self.plan.parent else ()
+        named = any(secret.held_by is None for part in left for secret in part.secrets)
+        kept = any(item["withheld"] for item in self._secrets())
+        return b"" if kept or (named and not self._is_own()) else self.plan.parent
+
+    def _is_own(self) -> bool:
+        link = self._services.store.links.get(self.plan.target)
+        return link is not None and link.kind is LinkKind.OWN
 
     async def _send_round(self, effect: src.SendRound) -> None:
         if effect.number > MAX_ROUNDS:
@@ -594,8 +604,7 @@ class Outgoing:
             granted = {part.id: part.secrets for part in self._granted().parts}
             return lambda binding, _known, _picture: granted[binding.part]
         services = self._services
-        link = services.store.links.get(self.plan.target)
-        letting = EVERYTHING if link is not None and link.kind is LinkKind.OWN else self.plan.letting
+        letting = EVERYTHING if self._is_own() else self.plan.letting
         accepted = frozenset(self.machine.parts)
         return Leaving(services.secrets, services.identity.device, letting, self._selection.may_go, accepted).look
 
