@@ -9,13 +9,15 @@ from p2p_handoff.session.document import EMPTY_STATE, LineDocument, split_lines
 from tests.fuzz.target import Shape, Target, attempt, must, refused
 
 _OURS: Final = b"one\ntwo\nthree\n"
+_HERE, _THERE = 0x0F_1E2D_3C4B_5A69, 0x0A_9B8C_7D6E_5F40
+"""Ids of writers as a device draws them: who could guess one could break any document."""
 
 
 def _imported(data: bytes) -> bool:
     """Two updates: before and after the cut that the first byte names; into a document with lines of its own."""
     cut = data[0] if data else 0
     updates = (data[1 : 1 + cut], data[1 + cut :]) if cut else (data[1:],)
-    document = LineDocument.empty(7)
+    document = LineDocument.empty(_HERE)
     document.append(_OURS)
     for update in updates:
         if refused(document.apply, update):
@@ -30,7 +32,7 @@ def _still_works(document: LineDocument) -> bool:
     must(split_lines(shown) == document.lines(), "what is shown splits into other lines")
     items = list(document._array)
     must([bytes(item) for item in items] == document._items, "the mirror of a document differs from it")
-    copy = LineDocument.empty(8)
+    copy = LineDocument.empty(_THERE)
     copy.apply(document.update_since(EMPTY_STATE))
     must(copy.render() == shown, "another replica shows something else")
     before = copy.state_vector()
