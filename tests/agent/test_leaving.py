@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from p2p_handoff import SecretsError
 from p2p_handoff.agent import fetching
+from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
 from p2p_handoff.agent.report import Report
 from p2p_handoff.content.compression import unpack
 from p2p_handoff.content.digests import digest
+from p2p_handoff.ids import TxnId
+from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.security.frames import FrameOpener
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.guard import EVERYTHING, NOTHING, Letting
+from p2p_handoff.session.manifest import Secret, encode_manifest
 from p2p_handoff.testing.samples import conversation_lines
 from tests.agent.devices import Devices, Pair, event, fill, introduce, tree, until
 from tests.agent.secrets_made import env_file, github_token, private_key
@@ -241,3 +246,33 @@ async def test_an_undo_after_the_way_back_leaves_what_was_withheld(two_people: P
     await hand(Pair(desktop, laptop), "project")
     await laptop.undo("project")
     assert tree(folder) == FILES
+
+
+@pytest.mark.parametrize(("kind", "named"), [(LinkKind.OWN, True), (LinkKind.OTHER, False)])
+async def test_a_forks_parent_with_secrets_is_named_to_own_devices_only(
+    devices: Devices, folder: Path, kind: LinkKind, *, named: bool
+) -> None:
+    laptop, desktop = await devices.start("laptop"), await devices.start("desktop")
+    introduce(laptop, desktop, kind)
+    record = await laptop.start([folder], "work")
+    plain = laptop.catalog.picture(record.id).manifest
+    secret = replace(plain, parts=(replace(plain.parts[0], secrets=(Secret(b".env", "env-secret"),)),))
+    for parent, shown in ((encode_manifest(plain), True), (encode_manifest(secret), named)):
+        plan = OutgoingPlan(TxnId("t" * 26), record.id, desktop.device, Mode.MERGE, parent=parent)
+        merging = Outgoing(laptop.handoffs._services, plan)
+        assert merging._init_message().parent == (parent if shown else b"")
+
+
+async def test_a_part_that_is_elsewhere_lists_only_what_is_kept_back(two_people: Pair, devices: Devices) -> None:
+    laptop, desktop = two_people
+    folder = fill(devices.path("laptop", "project"), FILES)
+    talk = devices.path("laptop", "talk.jsonl")
+    talk.write_bytes(b"".join(conversation_lines(4)))
+    await laptop.start([folder, talk], "work")
+    handing = asyncio.create_task(laptop.to("desktop", "work", letting=Letting(paths=frozenset({b".env"}))))
+    await event(desktop, "request")
+    desktop.accept(only=["messages"])
+    await handing
+    picture = desktop.catalog.picture(desktop.sessions()[0].id).manifest
+    assert {part.name: part.held_by for part in picture.parts} == {"project": laptop.device, "talk.jsonl": None}
+    assert [secret.path for part in picture.parts for secret in part.secrets] == [b"deploy/id_rsa"]
