@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from p2p_handoff.session.policy import Verdict
 from p2p_handoff.settings.reading import complaint, read
@@ -53,6 +55,16 @@ def test_the_error_begins_as_editors_like_it() -> None:
 
 def test_a_key_in_an_inline_table_has_the_place_of_its_statement() -> None:
     assert read('name = "x"\ndevice = { x = { push = "ask" } }').place(("device", "x", "push")) == Place(2, 1)
+
+
+@given(st.text(alphabet="[]{}=.\"'#\\\\\n\r\t ,abpush1-_é\x00", max_size=60) | st.text(max_size=40))
+def test_any_text_is_read_or_has_a_mistake_with_a_place_in_it(text: str) -> None:
+    document = read(text)
+    lines = text.split("\n")
+    for mistake in document.mistakes:
+        assert 1 <= mistake.place.line <= len(lines)
+        assert mistake.place.column >= 1
+        assert mistake.what
 
 
 def test_nothing_says_nothing() -> None:
