@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import watchfiles
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 DEBOUNCE_MS: Final = 100
 """Longest time, in milliseconds, that changes are gathered before they are reported."""
 STEP_MS: Final = 20
 """A pause of this many milliseconds ends the gathering early."""
+AGAIN_AFTER: Final = 0.1
+"""Seconds until a watch that a name ended begins again."""
 STOP_POLL_MS: Final = 200
 """How often, in milliseconds, the thread looks whether it shall end where the library cannot be woken."""
 START_DEADLINE: Final = 5.0
@@ -111,17 +114,36 @@ class Watcher:
 
     def _run(self) -> None:
         with suppress(FileNotFoundError):  # the directory is gone: the next snapshot says so
-            for changes in watchfiles.watch(
-                self._directory,
-                watch_filter=None,
-                debounce=DEBOUNCE_MS,
-                step=STEP_MS,
-                stop_event=self._stopping,
-                rust_timeout=STOP_POLL_MS,
-                recursive=self._recursive,
-                ignore_permission_denied=True,
-            ):
-                self._report({path for _, path in changes})
+            missed = False
+            while not self._stopping.is_set():
+                try:
+                    self._watch(missed=missed)
+                except WatchfilesRustInternalError:  # a changed name is no UTF-8, and ends the library's watch
+                    missed = True
+                    self._changed()
+                    self._stopping.wait(AGAIN_AFTER)
+
+    def _watch(self, *, missed: bool) -> None:
+        """Watch until stopped; with ``missed``, what may have happened before it listens again is reported as a change.
+
+        Raises:
+            WatchfilesRustInternalError: The library cannot go on.
+        """
+        for changes in watchfiles.watch(
+            self._directory,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            stop_event=self._stopping,
+            rust_timeout=STOP_POLL_MS,
+            yield_on_timeout=True,
+            recursive=self._recursive,
+            ignore_permission_denied=True,
+        ):
+            if missed and not self._stopping.is_set():
+                missed = False
+                self._changed()
+            self._report({path for _, path in changes})
 
     def _report(self, paths: set[str]) -> None:
         cookies = {path for path in paths if Path(path).name.startswith(COOKIE_PREFIX)}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -43,3 +44,16 @@ def test_a_stopped_watcher_is_silent(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert not watcher.drain(0.05)
     assert not changes
+
+
+def test_a_name_that_is_no_text_does_not_end_the_watch(tmp_path: Path) -> None:
+    reported = threading.Event()
+    watcher = watch(tmp_path, reported.set, lambda _: True)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe")).touch()
+    assert reported.wait(5)
+    assert watcher._thread.is_alive()
+    assert any(watcher.drain(0.2) for _ in range(100)), "it does not listen again"
+    reported.clear()
+    (tmp_path / "file").touch()
+    assert reported.wait(10)
+    watcher.stop()

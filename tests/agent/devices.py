@@ -80,12 +80,13 @@ class Devices:
         return path
 
 
-def introduce(one: Agent, other: Agent, kind: LinkKind = LinkKind.OWN) -> None:
-    """Link two agents as the code exchange would, and tell each where the other listens."""
+def introduce(one: Agent, other: Agent, kind: LinkKind = LinkKind.OWN, *, told: bool = True) -> None:
+    """Link two agents as the code exchange would, and, if they are ``told``, each knows where the other listens."""
     for mine, peer in ((one, other), (other, one)):
         public = peer.identity.public
         mine.store.links.add(LinkedDevice(peer.device, public.to_bytes(), peer.name, kind, time.time()))
-        mine.store.addresses.remember(peer.device, f"ws://127.0.0.1:{peer.port}/v1", at=time.time())
+        if told:
+            mine.store.addresses.remember(peer.device, f"ws://127.0.0.1:{peer.port}/v1", at=time.time())
 
 
 async def link_by_code(opener: Agent, joiner: Agent, kind: LinkKind = LinkKind.OWN) -> None:

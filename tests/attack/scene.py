@@ -109,6 +109,8 @@ async def scene(
     kind: LinkKind = LinkKind.OWN,
     engine: str = "aiortc",
     intruders: str = "",
+    told: bool = True,
+    relays: Sequence[str] = (),
     name: str = "intruder",
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
@@ -121,15 +123,17 @@ async def scene(
         kind: What the victim takes the intruder for.
         engine: Of both.
         intruders: Engine of the intruder, if it is another one.
+        told: Whether the intruder knows where the victim listens.
+        relays: Shared ones, of both.
         name: The intruder's.
         options: Of the victim's agent.
         environment: More of the victim's.
         settings: More of the victim's.
     """
     async with Devices(root) as devices:
-        intruder = await devices.start("intruder", engine=intruders or engine, display=name)
+        intruder = await devices.start("intruder", engine=intruders or engine, display=name, relays=tuple(relays))
         guise = await devices.start("victim", engine=engine)
-        introduce(intruder, guise, kind)
+        introduce(intruder, guise, kind, told=told)
         device, port = guise.device, guise.port
         await devices.stop("victim")
         home = root / "victim" / "home"
@@ -141,6 +145,7 @@ async def scene(
                 "mdns": False,
                 "engine": engine,
                 "port": port,
+                "relays": list(relays),
                 **settings,
             },
         )

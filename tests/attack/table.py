@@ -6,12 +6,15 @@ from __future__ import annotations
 from typing import Final
 
 from tests.attack.attack import Attack
-from tests.attack.rows import bombs, display, engines, execution, local
+from tests.attack.rows import bombs, display, engines, execution, files, identity, local, signaling
 
 ATTACKS: Final[tuple[Attack, ...]] = (
+    *signaling.ATTACKS,
     *engines.ATTACKS,
+    *files.ATTACKS,
     *bombs.ATTACKS,
     *display.ATTACKS,
     *execution.ATTACKS,
+    *identity.ATTACKS,
     *local.ATTACKS,
 )

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import pack
 from typing import Final
@@ -15,16 +14,15 @@ from typing import Final
 import zstandard
 
 from p2p_handoff.content.compression import Encoding
-from p2p_handoff.content.digests import Digest, digest
+from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import PartId, SessionId, new_session_id, new_txn_id
 from p2p_handoff.limits import CREDIT_WINDOW, MAX_CONTROL_MESSAGE, MAX_OBJECT, MIB
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.channels import Channel
-from p2p_handoff.protocol.records import ObjectRecord, RecordWriter
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest
 from tests.attack.attack import Attack, Seen, hold
+from tests.attack.offers import Lie, copy_of, served
 from tests.attack.scene import Scene, scene
 from tests.attack.speaker import Speaker
 
@@ -184,24 +182,11 @@ async def _flood(stage: Scene, messages: Callable[[int], list[msg.Message]], cou
     return cut
 
 
-def _copy(stage: Scene, manifest: bytes | None = None, kind: str = "folder") -> tuple[msg.Init, msg.Request]:
-    entropy = os.urandom
-    txn, session = new_txn_id(entropy), new_session_id(entropy)
-    init = msg.Init(txn, session, stage.intruder.device, stage.device, msg.Mode.COPY, 0, b"", take=False)
-    return init, msg.Request(txn, manifest or _manifest(session, kind), (PartId("p1"),), 600)
-
-
-def _manifest(session: SessionId, kind: str = "folder", root: bytes = bytes(32), size: int = 100) -> bytes:
-    part_type = PartType.FILES if kind == "folder" else PartType.MESSAGES
-    part = Part(PartId("p1"), part_type, kind, "gift", root, size, 10, 1)  # type: ignore[arg-type]  # a digest of nothing
-    return encode_manifest(Manifest(session, "gift", (part,)))
-
-
 async def inits(root: Path) -> Seen:
     """Thousands of handoffs are opened, each of another session, none goes on."""
     async with scene(root, kind=LinkKind.OTHER) as stage:
         async with stage.victim.measured() as load:
-            cut = await _flood(stage, lambda _: list(_copy(stage)), INITS)
+            cut = await _flood(stage, lambda _: list(copy_of(stage)), INITS)
             requests = len((await stage.victim.call("requests"))["requests"])
         await stage.check_untouched()
     load.check()
@@ -254,54 +239,13 @@ async def manifests(root: Path) -> Seen:
     ]
     async with scene(root) as stage:
         async with stage.victim.measured() as load:
-            cut = await _flood(stage, lambda number: list(_copy(stage, bombs[number % len(bombs)])), len(bombs))
+            cut = await _flood(stage, lambda number: list(copy_of(stage, bombs[number % len(bombs)])), len(bombs))
         await stage.check_untouched()
     load.check()
     return Seen(f"{len(bombs)} offers with bombs for a manifest, cut off {cut} times", load.growth, load.stall)
 
 
 # --- content ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Lie:
-    """An object that is not what it is said to be.
-
-    Args:
-        named: The digest that it is asked for by.
-        size: The size that is announced.
-        encoding: Of the payload.
-        payload: What is sent.
-    """
-
-    named: Digest
-    size: int
-    encoding: int
-    payload: bytes
-
-
-async def _served(stage: Scene, lie: Lie) -> str:
-    """Offer a folder whose root object is a lie; returns how the victim ended it."""
-    speaker = await stage.speaker()
-    init, request = _copy(stage)
-    request = replace(request, manifest=_manifest(init.session, "folder", lie.named, lie.size))
-    with stage.listening() as heard:
-        await speaker.message(init)
-        await speaker.message(request)
-        await stage.accept(init.session)
-        async with asyncio.timeout(20):
-            while True:
-                match await heard.get():
-                    case msg.Accept():
-                        await speaker.message(msg.Round(init.txn, 1, request.manifest))
-                    case msg.Want():
-                        writer = RecordWriter()
-                        writer.add(ObjectRecord(init.txn, lie.named, lie.encoding, lie.payload))
-                        await speaker.bulk(writer.take(writer.pending))
-                    case msg.Cancel(_, reason, _) | msg.Reject(_, reason, _):
-                        return reason.value
-                    case msg.Ready():
-                        return "ready"
 
 
 def _zstd_declaring(size: int) -> bytes:
@@ -331,7 +275,7 @@ async def content(root: Path) -> Seen:
     }
     async with scene(root) as stage:
         async with stage.victim.measured() as load:
-            reasons = {what: await _served(stage, lie) for what, lie in lies.items()}
+            reasons = {what: await served(stage, lie) for what, lie in lies.items()}
         await stage.check_untouched()
     load.check()
     taken = [name for name, reason in reasons.items() if reason == "ready"]

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linked device that sends trees: names, links and types that would reach beyond the folder they arrive in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from p2p_handoff.content import strict_cbor
+from p2p_handoff.content.compression import Encoding
+from p2p_handoff.content.digests import digest
+from p2p_handoff.ids import SessionId
+from tests.agent.devices import fill, tree
+from tests.attack.attack import Attack, Seen, hold
+from tests.attack.offers import Lie, served
+from tests.attack.scene import scene
+
+_WHO: Final = "linked device"
+_NAMES: Final = 10_000
+_ROUNDS: Final = 4
+_X: Final = digest(b"x")
+
+
+class Canary:
+    """Files beside the destination, of which nothing may change: inode, mode, time and content."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = fill(root / "canary", {f"d{number % 5}/f{number}": b"alive %d" % number for number in range(50)})
+        (self.path / "d0" / "secret").write_bytes(b"secret")
+        self._was = self._look()
+
+    def check(self) -> None:
+        """Raises BrokenError where anything was touched."""
+        hold(self._look() == self._was, "something outside of the destination was touched")
+
+    def _look(self) -> list[tuple[object, ...]]:
+        found: list[tuple[object, ...]] = []
+        for path in sorted(self.path.rglob("*")):
+            stat = path.lstat()
+            content = path.read_bytes() if path.is_file() else b""
+            found.append((str(path), stat.st_ino, stat.st_mode, stat.st_mtime_ns, stat.st_uid, content))
+        return found
+
+
+def _file(name: bytes) -> list[object]:
+    return [name, 0, False, 0, _X, 1, 0, 1]
+
+
+def _link(name: bytes, target: Path | bytes) -> list[object]:
+    return [name, 2, os.fsencode(target)]
+
+
+def _tree(*rows: list[object]) -> bytes:
+    return strict_cbor.encode(["dir/1", list(rows)])
+
+
+def hostile_trees(canary: Path) -> Iterator[tuple[str, bytes]]:
+    """Directory objects that no honest device sends, by what is wrong."""
+    outside = os.fsencode(canary)
+    for name in (
+        b"",
+        b".",
+        b"..",
+        b"../up",
+        b"/etc/x",
+        b"a/b",
+        outside + b"/x",
+        b"../../canary/d0/x",
+        b"nul\0",
+        b"n" * 256,
+    ):
+        yield f"the name {name[:20]!r}", _tree(_file(name))
+    yield "two files of one name", _tree(_file(b"a"), _file(b"a"))
+    yield "a link and a file of one name", _tree(_link(b"a", canary), _file(b"a"))
+    inner = _tree(_file(b"secret"))
+    yield "a link and a directory of one name", _tree(_link(b"a", canary / "d0"), [b"a", 1, digest(inner), len(inner)])
+    yield "names out of order", _tree(_file(b"b"), _file(b"a"))
+    yield "a device", _tree([b"dev", 3, b"c 1 3"])
+    yield "a fifo", _tree([b"fifo", 4, b""])
+    yield "a setuid bit", _tree([b"suid", 0, 0o4755, 0, _X, 1, 0, 1])
+    yield "an owner", _tree([b"owned", 0, False, 0, _X, 1, 0, 1, 0, 0])
+    yield "a link without a target", _tree(_link(b"l", b""))
+    yield "a file of 2^60 bytes", _tree([b"huge", 0, False, 0, bytes(32), 2**60, 2, 100])
+    yield "itself, without end", _tree([b"again", 1, bytes(32), 50])
+
+
+async def trees(root: Path) -> Seen:
+    """Every hostile tree is offered, accepted and served; links to the outside arrive as links, and are not followed."""
+    async with scene(root) as stage:
+        canary = Canary(root)
+        cases = list(hostile_trees(canary.path))
+        taken = []
+        for name, data in cases:
+            lie = Lie(digest(data), len(data), Encoding.RAW.value, data, {_X: b"x"})
+            if await served(stage, lie) == "ready":
+                taken.append(name)
+            canary.check()
+        hold(not taken, f"taken: {taken}")
+        folder = fill(root / "intruder" / "links", {"a": b"1"})
+        (folder / "out").symlink_to(canary.path)
+        (folder / "up").symlink_to("../../../canary/d0")
+        (folder / "etc").symlink_to("/etc/passwd")
+        os.mkfifo(folder / "fifo")
+        (folder / "a").chmod(0o6777)
+        report = await stage.intruder.to("victim", folder)
+        hold(report.outcome == "done", f"links did not arrive: {report.text}")
+        arrived = Path((await stage.victim.session(report.title))["paths"][0])
+        await _settled(arrived, {"a", "out", "up", "etc"})
+        hold((arrived / "a").stat().st_mode & 0o7000 == 0, "a setuid bit arrived")
+        hold(not (arrived / "fifo").exists(), "a fifo arrived")
+        await stage.intruder.take(SessionId(report.session), peer="victim")
+        canary.check()
+        await stage.check_untouched()
+    return Seen(f"{len(cases)} trees refused; links arrived as links, no setuid, no fifo; nothing outside touched")
+
+
+async def _settled(folder: Path, names: set[str]) -> None:
+    async with asyncio.timeout(20):
+        while not folder.exists() or not names <= set(os.listdir(folder)):
+            await asyncio.sleep(0.02)
+
+
+def generated_names(seed: int = 7) -> Iterator[bytes]:
+    """Names that a file system here takes, and that mean something to programs, people or other systems."""
+    chance = random.Random(seed)
+    words = ["CON", "nul.txt", "COM1", "aux.c", "~", "-rf", "--help", "$(id)", "`id`", "%2e%2e", "..%2f", "...", ". ", " ",
+             "a:b", "a\\..\\b", "\\\\host\\share", "C:", "é", "e\u0301", "ＡＢ", "ﬀ", "ß", "SS", "İ", "ı", "K", "\u202egpj",
+             "\ufeff", "\u200b", ".git", ".GIT", "git~1", ".handoff-cookie-1", ".project.handoff-x", "*", "?", "|", "<", "\n",
+             "\x1b[31m", "\x7f", "'", '"', ";", "&", ".conflict-x", "{path}", "lost+found"]  # fmt: skip
+    raw = [os.fsencode(word) for word in words] + [b"\xff\xfe", b"\xc3\x28", b"\x80"]
+    seen = set[bytes]()
+    while len(seen) < _NAMES:
+        name = b"".join(chance.choice(raw) for _ in range(chance.randint(1, 4)))[:200] + b"%d" % chance.randint(0, 9999)
+        if name not in seen and b"/" not in name and b"\0" not in name:
+            seen.add(name)
+            yield name
+
+
+def _is_ours(name: str) -> bool:
+    """Names of what the agent itself puts beside and into folders, which it does not hand over (adapters.md §3)."""
+    return name.startswith(".") and ".handoff-" in name
+
+
+async def names(root: Path) -> Seen:
+    """Ten thousand generated names arrive in one folder; each is there, under its own name, or the folder is refused."""
+    async with scene(root) as stage:
+        canary = Canary(root)
+        folder = root / "intruder" / "names"
+        folder.mkdir()
+        for number, name in enumerate(generated_names()):
+            place = os.path.join(os.fsencode(folder), b"%d" % (number % 20))  # noqa: PTH118 - names that are no text
+            os.makedirs(place, exist_ok=True)  # noqa: PTH103 - as above
+            with contextlib.suppress(OSError):
+                descriptor = os.open(os.path.join(place, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL)  # noqa: PTH118
+                os.close(descriptor)
+        report = await asyncio.wait_for(stage.intruder.to("victim", folder), 90)
+        canary.check()
+        arrived = Path((await stage.victim.session(report.title))["paths"][0]) if report.outcome == "done" else None
+        if arrived is not None:
+            async with asyncio.timeout(30):
+                while not arrived.exists():
+                    await asyncio.sleep(0.05)
+        there = {} if arrived is None else tree(arrived)
+        here = {path: data for path, data in tree(folder).items() if not _is_ours(Path(path).name)}
+        await stage.check_untouched()
+        strays = [
+            path for path in (root / "victim" / "received").rglob("*") if path.parent == root / "victim" / "received"
+        ]
+        canary.check()
+    hold(report.outcome == "done", f"the names were refused: {report.text}")
+    hold(
+        set(there) == set(here),
+        f"{len(here)} names were sent, these did not arrive: {sorted(set(here) - set(there))[:6]}",
+    )
+    hold(len(strays) == 1, f"beside the folder stands {strays}")
+    forms = {unicodedata.normalize("NFD", name.casefold()) for name in here}
+    return Seen(
+        f"{len(here)} names ({len(here) - len(forms)} of them alike but for case or form): all in the folder, 0 outside"
+    )
+
+
+@contextmanager
+def _racing(folder: Path, outside: Path) -> Iterator[list[int]]:
+    """While the block lasts, a directory of a folder is swapped for a link to the outside and back, again and again."""
+    over, swaps = threading.Event(), [0]
+    real, aside = folder / "sub", folder / "aside"
+
+    def race() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                real.rename(aside)
+                real.symlink_to(outside)
+                swaps[0] += 1
+            over.wait(0.0005)
+            with contextlib.suppress(OSError):
+                if real.is_symlink():
+                    real.unlink()
+                    aside.rename(real)
+            over.wait(0.0005)
+
+    thread = threading.Thread(target=race, daemon=True)
+    thread.start()
+    try:
+        yield swaps
+    finally:
+        over.set()
+        thread.join()
+
+
+async def racer(root: Path) -> Seen:
+    """Updates and cleanups pass while another process swaps a directory of the folder for a link to the outside."""
+    outcomes, total = [], 0
+    async with scene(root) as stage:
+        canary = Canary(root)
+        content = {f"sub/f{number}": b"alive %d" % number for number in range(50)}
+        folder = fill(root / "intruder" / "gift", content)
+        report = await stage.intruder.to("victim", folder)
+        hold(report.outcome == "done", f"the first handoff: {report.text}")
+        session = SessionId(report.session)
+        arrived = Path((await stage.victim.session(report.title))["paths"][0])
+        await _settled(arrived, {"sub"})
+        for number in range(_ROUNDS):
+            if outcomes[-1:] != ["failed"]:
+                back = await stage.intruder.take(session, peer="victim")
+                hold(back.outcome == "done", f"it did not come back: {back.text}")
+            for path in (folder / "sub").iterdir():
+                if number % 2 and path.name.endswith("3"):
+                    path.unlink()
+                else:
+                    path.write_bytes(b"evil %d" % number)
+            (folder / "sub" / "secret").write_bytes(b"evil")
+            with _racing(arrived, canary.path / "d0") as swaps:
+                report = await stage.intruder.to("victim", session)
+                await asyncio.sleep(0.3)
+            total += swaps[0]
+            outcomes.append(report.outcome)
+            canary.check()
+        await asyncio.sleep(0.5)
+        canary.check()
+        await stage.check_untouched()
+    return Seen(f"{len(outcomes)} updates ({', '.join(outcomes)}) during {total} swaps: nothing outside touched")
+
+
+ATTACKS: Final = (
+    Attack(
+        "files-trees",
+        _WHO,
+        "sends trees with traversal, absolute names, links, twins, devices, setuid, endless depth",
+        "refused by a typed error, or harmless; nothing outside of the destination touched",
+        trees,
+    ),
+    Attack(
+        "files-names",
+        _WHO,
+        f"sends a folder of {_NAMES} generated names: reserved, alike, invisible, no text",
+        "each arrives as it is, inside; nothing outside touched",
+        names,
+    ),
+    Attack(
+        "files-racer",
+        "linked device, and a process at its victim",
+        "swaps a directory for a link to the outside while updates and removals are put in place",
+        "nothing outside of the destination touched",
+        racer,
+    ),
+)

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A relay that does what it likes with every message, and people who guess codes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import ifaddr
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from p2p_handoff.agent import dialer
+from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.wire import Wire
+from p2p_handoff.errors import HandoffError
+from p2p_handoff.limits import RELAY_LOOKUP_BURST, RELAY_LOOKUPS_PER_SECOND
+from p2p_handoff.security.link_terms import LinkKind, LinkResult
+from p2p_handoff.security.words import LinkCode
+from signaling.bucket import TokenBucket
+from signaling.messages import Refusal
+from signaling.rooms import ClientKey, OpenedRoom, Rooms
+from tests.agent.devices import Devices, fill
+from tests.attack.attack import Attack, Seen, hold
+from tests.attack.scene import Scene, scene
+from tests.attack.tampering import HostileRelay, Tamper, genuine, hostile_relay
+
+Fields = dict[str, Any]
+
+_ANSWER: Final = 1.0
+"""Seconds for the answer to an offer, in the process of the attack: nothing here is far away."""
+_FRIEND: Final = "Friendly-Device-Of-Bob"
+_TITLE: Final = "private"
+_SDP: Final = (b"candidate", b"fingerprint", b"ice-ufrag", b"ice-pwd", b"DTLS/SCTP", b"max-message", b"sctp-port")
+_GUESSES: Final = 100_000
+
+
+# --- envelopes ----------------------------------------------------------------------------------------
+
+
+def mutants(envelope: bytes, older: bytes) -> Iterator[bytes]:
+    """What can be made of a sealed envelope without its keys."""
+    places = {0, 1, 2, 33, 100, 1120, 1121, 1152, len(envelope) - 1, len(envelope) - 16, len(envelope) - 17}
+    for at in sorted({*places, *range(0, len(envelope), max(1, len(envelope) // 24))}):
+        for bit in (0x01, 0x80):
+            yield envelope[:at] + bytes([envelope[at] ^ bit]) + envelope[at + 1 :]
+    for size in (0, 1, 33, 1121, len(envelope) - 1):
+        yield envelope[:size]
+    half = len(envelope) // 2
+    yield from (envelope + b"\0", envelope * 2, envelope[half:] + envelope[:half], envelope[::-1])
+    if len(older) == len(envelope):
+        yield from (older, older[:half] + envelope[half:], envelope[:1121] + older[1121:])
+
+
+def variants(value: Any) -> Iterator[Any]:
+    """Other values of a field."""
+    match value:
+        case bytes() if value:
+            yield from (value[:-1] + bytes([value[-1] ^ 1]), bytes([value[0] ^ 128]) + value[1:], value[:-1], b"")
+        case str():
+            yield from ("b" * len(value) if value[:1] == "a" else "a" * len(value), "", value + "a")
+        case bool():
+            yield not value
+        case int():
+            yield from (value + 1, 0, 2**40)
+        case list():
+            yield from ([], value * 2, value[::-1] or ["a" * 32])
+
+
+async def _dial(friend: Agent, device: Any) -> Wire | None:
+    with contextlib.suppress(HandoffError):
+        return await friend._dialer.connect(device)
+    return None
+
+
+async def _ready(stage: Scene) -> None:
+    async with asyncio.timeout(30):
+        while not stage.intruder._dialer._d.relays().shared():
+            await asyncio.sleep(0.02)
+        while any((await stage.victim.call("status"))["relays"].values()):
+            await asyncio.sleep(0.05)
+
+
+async def _genuine(stage: Scene, relay: HostileRelay) -> None:
+    """Without tampering a connection opens, and is the victim's own."""
+    relay.tamper = genuine
+    await _ready(stage)
+    async with asyncio.timeout(20):
+        while (wire := await _dial(stage.intruder, stage.device)) is None:
+            await asyncio.sleep(0.1)
+    hold(wire.peer == stage.device, "a connection with somebody else opened")
+    await wire.close()
+    await wire.ended()
+
+
+def _envelopes(relay: HostileRelay) -> list[bytes]:
+    return [message["envelope"] for direction, message in relay.messages if direction == "up" and "envelope" in message]
+
+
+def _delivered(change: Callable[[Fields], list[Fields]]) -> Tamper:
+    """What a client is delivered instead of an envelope."""
+
+    def tamper(direction: str, message: Fields) -> Iterable[Fields]:
+        return change(message) if (direction, message["type"]) == ("down", "deliver") else (message,)
+
+    return tamper
+
+
+def _at_relay(change: Callable[[Fields], list[Fields]]) -> Tamper:
+    """What the relay is sent instead of an envelope."""
+
+    def tamper(direction: str, message: Fields) -> Iterable[Fields]:
+        return change(message) if (direction, message["type"]) == ("up", "send") else (message,)
+
+    return tamper
+
+
+def _from(sender: str, tamper: Tamper) -> Tamper:
+    """Tamper with what one device sends."""
+    return lambda way, message: tamper(way, message) if message.get("from") == sender else (message,)
+
+
+def _mutated(older: bytes) -> Tamper:
+    return _delivered(lambda message: [{**message, "envelope": data} for data in mutants(message["envelope"], older)])
+
+
+async def envelopes(root: Path) -> Seen:
+    """Offers and answers are mutated, replayed, swapped, reflected and dropped, then replayed once more."""
+    dialer.ANSWER_DEADLINE = _ANSWER  # type: ignore[misc]  # in this process alone
+    async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
+        await _genuine(stage, relay)
+        older = _envelopes(relay)
+        mutated = _mutated(older[0])
+        opened = []
+        deeds: dict[str, Tamper] = {
+            "mutated": mutated,
+            # The intruder's offers arrive; what it is answered is changed.
+            "answers mutated": _from(stage.device, mutated),
+            "reflected": _at_relay(lambda message: [{**message, "to": stage.intruder.device}]),
+            "replaced by older ones": _delivered(lambda message: [{**message, "envelope": old} for old in older]),
+            "dropped": _delivered(lambda _message: []),
+        }
+        for name, deed in deeds.items():
+            await _ready(stage)
+            relay.tamper = deed
+            if await _dial(stage.intruder, stage.device) is not None:
+                opened.append(name)
+        hold(not opened, f"a connection opened although every envelope was {opened}")
+        made = sum(1 for _ in mutants(older[0], older[0])) * len([1 for deed in deeds if "mutated" in deed])
+        await _genuine(stage, relay)
+        await stage.check_untouched()
+    return Seen(f"{len(deeds)} ways, {made} mutants of envelopes: 0 connections; untampered one opens before and after")
+
+
+# --- every field of every message ---------------------------------------------------------------------
+
+
+def _one_field(way: str, kind: str, field: str, other: Any) -> Tamper:
+    def tamper(direction: str, message: Fields) -> Iterable[Fields]:
+        if (direction, message["type"]) != (way, kind) or field not in message:
+            return (message,)
+        changed = {key: value for key, value in message.items() if key != field}
+        return (changed if other is None else {**changed, field: other(message[field])},)
+
+    return tamper
+
+
+async def fields(root: Path) -> Seen:
+    """Each field of each message that a login and a dial need, changed and left out, one after another."""
+    dialer.ANSWER_DEADLINE = _ANSWER  # type: ignore[misc]  # in this process alone
+    visits = dials = opened = 0
+    async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
+        await _genuine(stage, relay)
+        known = {
+            (way, message["type"], field) for way, message in relay.messages for field in message if field != "type"
+        }
+        login = [case for case in sorted(known) if case[1] in {"challenge", "login", "welcome"}]
+        rest = [case for case in sorted(known) if case[1] in {"send", "deliver", "sent", "presence", "present"}]
+        network = stage.intruder._dialer._d.relays()._network
+        for way, kind, field in login:
+            for number in (None, 0, 1):
+                relay.tamper = _one_field(way, kind, field, None if number is None else _variant(number))
+                visits += 1
+                with contextlib.suppress(HandoffError):
+                    async with asyncio.timeout(8), network.visit(relay.url, Ed25519PrivateKey.generate()):
+                        pass
+        for way, kind, field in rest:
+            await _ready(stage)
+            relay.tamper = _one_field(way, kind, field, _variant(0))
+            dials += 1
+            wire = await _dial(stage.intruder, stage.device)
+            if wire is not None:
+                hold(wire.peer == stage.device and field != "envelope", f"{kind}.{field}: a connection opened")
+                opened += 1
+                await wire.close()
+                await wire.ended()
+            relay.tamper = genuine
+        await _genuine(stage, relay)
+        await stage.check_untouched()
+    told = f"{len(login)} fields of logins, {len(rest)} of dials"
+    return Seen(
+        f"{told}: 0 foreign connections ({opened} of {dials} opened all the same, with the device that was meant)"
+    )
+
+
+def _variant(number: int) -> Any:
+    return lambda value: list(variants(value) or [value])[number % max(1, len(list(variants(value))))]
+
+
+async def learns(root: Path) -> Seen:
+    """All that passes a relay while devices link, meet and hand over is looked through."""
+    addresses = {
+        str(ip.ip).encode()
+        for adapter in ifaddr.get_adapters()
+        for ip in adapter.ips
+        if ip.is_IPv4 and not str(ip.ip).startswith("127.")
+    }
+    async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
+        await _ready(stage)
+        folder = fill(root / "intruder" / "Secret-Title-Of-A-Session", {"a": b"b"})
+        async with asyncio.timeout(40):
+            while (await stage.intruder.to("victim", folder)).outcome != "done":
+                await asyncio.sleep(0.1)
+        needles = {*_SDP, *addresses, _FRIEND.encode(), b"Secret-Title", _TITLE.encode(), b"victim", b"p2p-handoff 0"}
+        found = [needle for needle in needles if needle in relay.seen]
+        size = len(relay.seen)
+        hold(_envelopes(relay), "no envelope passed this relay")
+        await stage.check_untouched()
+    hold(not found, f"the relay saw {found}")
+    return Seen(f"{size} bytes looked through for {len(needles)} words of SDP, names, titles, addresses: 0 hits")
+
+
+# --- codes --------------------------------------------------------------------------------------------
+
+
+async def rooms(root: Path) -> Seen:
+    """Every message in the room of a link code is changed, swapped and reflected, with one code each."""
+    linked, tried = [], 0
+    async with hostile_relay() as relay, Devices(root) as devices:
+        opener = await devices.start("opener", relays=(relay.url,))
+        joiner = await devices.start("joiner", relays=(relay.url,))
+        async with asyncio.timeout(30):
+            while not (opener._dialer._d.relays().shared() and joiner._dialer._d.relays().shared()):
+                await asyncio.sleep(0.02)
+        for number in range(3):
+            for change in ("last bit", "swapped"):
+                relay.tamper = _in_room(number, change)
+                tried += 1
+                await _try_to_link(opener, joiner)
+                linked += [f"{change} {number}" for agent in (opener, joiner) if agent.store.links.all()]
+                hold(not linked, f"devices were linked although a message was changed: {linked}")
+        relay.tamper = genuine
+        await _try_to_link(opener, joiner)
+        hold(opener.store.links.all() and joiner.store.links.all(), "an untampered code does not link")
+    return Seen(f"{tried} codes with a changed message: 0 links; the next code, untampered, links")
+
+
+async def _try_to_link(opener: Agent, joiner: Agent) -> None:
+    """Use one code, and give up where nothing comes of it; a relay lets an address look up about one a second."""
+    shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def show(code: str) -> None:
+        shown.set_result(code)
+
+    async def decide(_result: LinkResult) -> LinkKind:
+        return LinkKind.OWN
+
+    opening = asyncio.create_task(opener.link(on_code=show, decide=decide))
+    joining = asyncio.create_task(joiner.link(await asyncio.wait_for(shown, 20), decide=decide))
+    done, waiting = await asyncio.wait({opening, joining}, timeout=8)
+    for task in waiting:
+        task.cancel()
+    for ended in await asyncio.gather(*done, *waiting, return_exceptions=True):
+        hold(
+            not isinstance(ended, Exception) or isinstance(ended, HandoffError),
+            f"linking met something else than a typed error: {ended!r}",
+        )
+
+
+def _in_room(number: int, change: str) -> Tamper:
+    """Change one message of a room, counted in each direction of the relay; the genuine one is gone."""
+    seen = {"up": -1}
+    last: list[bytes] = [b"\0"]
+
+    def tamper(direction: str, message: Fields) -> Iterable[Fields]:
+        if direction != "up" or message["type"] != "room_send":
+            return (message,)
+        seen["up"] += 1
+        data, older = message["data"], last[0]
+        last[0] = data
+        if seen["up"] != number:
+            return (message,)
+        changed = {
+            "last bit": data[:-1] + bytes([data[-1] ^ 1]),
+            "swapped": older,
+        }[change]
+        return ({**message, "data": changed},)
+
+    return tamper
+
+
+async def guesses(root: Path) -> Seen:
+    """A hundred thousand codes are guessed, each at an open room of the real switchboard's parts."""
+    entropy = random.Random(20).randbytes
+    codes, table, bucket, clock = 0, Rooms(entropy), TokenBucket(RELAY_LOOKUPS_PER_SECOND, RELAY_LOOKUP_BURST, 0.0), 0.0
+    second = 0
+    owner, guesser, late = ClientKey(1), ClientKey(2), ClientKey(3)
+    for _ in range(_GUESSES):
+        room = table.open(owner, None, None, clock)
+        hold(isinstance(room, OpenedRoom), f"no room could be opened: {room}")
+        assert isinstance(room, OpenedRoom)
+        code = LinkCode.generate(room.nameplate, entropy)
+        found = table.find(room.nameplate)
+        joined = table.join(guesser, room.id)
+        hold(isinstance(joined, OpenedRoom) and found == room.id, "the one guess was refused")
+        codes += LinkCode.generate(room.nameplate, entropy) == code
+        second += not isinstance(table.join(late, room.id), Refusal)
+        table.leave(guesser, room.id, clock)
+        second += not isinstance(table.join(late, room.id), Refusal)
+        for _ in range(2):
+            clock += bucket.wait(clock)
+        table.expire(clock)
+    hold(second == 0, f"{second} rooms took another guess")
+    hold(codes <= 2, f"{codes} codes were guessed")
+    bound = _GUESSES / 2**22
+    told = f"{codes} of {_GUESSES} guessed ({bound:.3f} to be expected), 0 second guesses"
+    return Seen(f"{told}; {clock / 3600:.0f} h from one address")
+
+
+ATTACKS: Final = (
+    Attack(
+        "relay-envelopes",
+        "relay, full control",
+        "mutates, replays, swaps, reflects and drops every envelope",
+        "0 connections",
+        envelopes,
+    ),
+    Attack(
+        "relay-fields",
+        "relay, full control",
+        "changes and leaves out each field of each message of logins and dials",
+        "0 connections but with the device that was meant",
+        fields,
+    ),
+    Attack(
+        "relay-learns",
+        "relay, full control",
+        "reads all that passes",
+        "no SDP, name, title or sealed address",
+        learns,
+    ),
+    Attack(
+        "relay-rooms",
+        "relay, full control",
+        "changes each message of the exchange of a link code",
+        "0 links, and a code that was tampered with is burnt",
+        rooms,
+    ),
+    Attack(
+        "code-guesses",
+        "client of a relay",
+        f"guesses {_GUESSES} link codes",
+        "one guess a code, about 2^-22 each",
+        guesses,
+    ),
+)
