@@ -93,7 +93,7 @@ def hostile_trees(canary: Path) -> Iterator[tuple[str, bytes]]:
 
 
 async def trees(root: Path) -> Seen:
-    """Every hostile tree is offered, accepted and served; links to the outside arrive as links, and are not followed."""
+    """Every hostile tree is offered, accepted and served; links to the outside arrive as links, never followed."""
     async with scene(root) as stage:
         canary = Canary(root)
         cases = list(hostile_trees(canary.path))
@@ -128,13 +128,19 @@ async def _settled(folder: Path, names: set[str]) -> None:
             await asyncio.sleep(0.02)
 
 
+_WORDS: Final = (
+    "CON/nul.txt/COM1/aux.c/~/-rf/--help/$(id)/`id`/%2e%2e/..%2f/.../. / /a:b/C:/.git/.GIT/git~1/.handoff-cookie-1"
+    "/.project.handoff-x/*/?/|/</'/\"/;/&/.conflict-x/{path}/lost+found"
+)
+_ALIKE: Final = ("\xe9", "e\u0301", "\uff21\uff22", "\ufb00", "\xdf", "SS", "\u0130", "\u0131", "\u212a")
+"""What some systems take for the same name as another one."""
+
+
 def generated_names(seed: int = 7) -> Iterator[bytes]:
     """Names that a file system here takes, and that mean something to programs, people or other systems."""
     chance = random.Random(seed)
-    words = ["CON", "nul.txt", "COM1", "aux.c", "~", "-rf", "--help", "$(id)", "`id`", "%2e%2e", "..%2f", "...", ". ", " ",
-             "a:b", "a\\..\\b", "\\\\host\\share", "C:", "é", "e\u0301", "ＡＢ", "ﬀ", "ß", "SS", "İ", "ı", "K", "\u202egpj",
-             "\ufeff", "\u200b", ".git", ".GIT", "git~1", ".handoff-cookie-1", ".project.handoff-x", "*", "?", "|", "<", "\n",
-             "\x1b[31m", "\x7f", "'", '"', ";", "&", ".conflict-x", "{path}", "lost+found"]  # fmt: skip
+    hidden = ["\u202egpj", "\ufeff", "\u200b", "\n", "\x1b[31m", "\x7f"]
+    words = [*_WORDS.split("/"), *_ALIKE, "\\\\host\\share", "a\\..\\b", *hidden]
     raw = [os.fsencode(word) for word in words] + [b"\xff\xfe", b"\xc3\x28", b"\x80"]
     seen = set[bytes]()
     while len(seen) < _NAMES:
@@ -150,7 +156,7 @@ def _is_ours(name: str) -> bool:
 
 
 async def names(root: Path) -> Seen:
-    """Ten thousand generated names arrive in one folder; each is there, under its own name, or the folder is refused."""
+    """Ten thousand generated names arrive in one folder; each is there, under its own name."""
     async with scene(root) as stage:
         canary = Canary(root)
         folder = root / "intruder" / "names"
@@ -171,9 +177,7 @@ async def names(root: Path) -> Seen:
         there = {} if arrived is None else tree(arrived)
         here = {path: data for path, data in tree(folder).items() if not _is_ours(Path(path).name)}
         await stage.check_untouched()
-        strays = [
-            path for path in (root / "victim" / "received").rglob("*") if path.parent == root / "victim" / "received"
-        ]
+        strays = list((root / "victim" / "received").iterdir())
         canary.check()
     hold(report.outcome == "done", f"the names were refused: {report.text}")
     hold(
@@ -182,9 +186,8 @@ async def names(root: Path) -> Seen:
     )
     hold(len(strays) == 1, f"beside the folder stands {strays}")
     forms = {unicodedata.normalize("NFD", name.casefold()) for name in here}
-    return Seen(
-        f"{len(here)} names ({len(here) - len(forms)} of them alike but for case or form): all in the folder, 0 outside"
-    )
+    alike = f"{len(here) - len(forms)} of them alike but for case or form"
+    return Seen(f"{len(here)} names ({alike}): all in the folder, 0 outside")
 
 
 @contextmanager
@@ -217,7 +220,7 @@ def _racing(folder: Path, outside: Path) -> Iterator[list[int]]:
 
 async def racer(root: Path) -> Seen:
     """Updates and cleanups pass while another process swaps a directory of the folder for a link to the outside."""
-    outcomes, total = [], 0
+    outcomes, total = list[str](), 0
     async with scene(root) as stage:
         canary = Canary(root)
         content = {f"sub/f{number}": b"alive %d" % number for number in range(50)}

@@ -26,7 +26,7 @@ from tests.attack.scene import scene
 
 async def revoked(root: Path) -> Seen:
     """A device is unlinked on an open connection in the middle of an offer, and goes on with its old keys."""
-    dialer.ANSWER_DEADLINE = 1.0  # type: ignore[misc]  # in this process alone
+    dialer.ANSWER_DEADLINE = 1.0  # in this process alone
     async with scene(root, kind=LinkKind.OTHER) as stage:
         folder = fill(root / "intruder" / "gift", {"a": b"b"})
         offering = asyncio.create_task(stage.intruder.to("victim", folder))
@@ -105,7 +105,7 @@ async def switched(root: Path) -> Seen:
 
 async def unknown_key_share(root: Path) -> Seen:
     """The intruder gives its own link with the victim another device's keys, and dials in its name."""
-    dialer.ANSWER_DEADLINE = 1.0  # type: ignore[misc]  # in this process alone
+    dialer.ANSWER_DEADLINE = 1.0  # in this process alone
     async with scene(root) as stage:
         pretended = Identity.generate()
         honest = stage.intruder._dialer._d.identity

@@ -129,7 +129,7 @@ def _mutated(older: bytes) -> Tamper:
 
 async def envelopes(root: Path) -> Seen:
     """Offers and answers are mutated, replayed, swapped, reflected and dropped, then replayed once more."""
-    dialer.ANSWER_DEADLINE = _ANSWER  # type: ignore[misc]  # in this process alone
+    dialer.ANSWER_DEADLINE = _ANSWER  # in this process alone
     async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
         await _genuine(stage, relay)
         older = _envelopes(relay)
@@ -170,7 +170,7 @@ def _one_field(way: str, kind: str, field: str, other: Any) -> Tamper:
 
 async def fields(root: Path) -> Seen:
     """Each field of each message that a login and a dial need, changed and left out, one after another."""
-    dialer.ANSWER_DEADLINE = _ANSWER  # type: ignore[misc]  # in this process alone
+    dialer.ANSWER_DEADLINE = _ANSWER  # in this process alone
     visits = dials = opened = 0
     async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
         await _genuine(stage, relay)
@@ -207,7 +207,11 @@ async def fields(root: Path) -> Seen:
 
 
 def _variant(number: int) -> Any:
-    return lambda value: list(variants(value) or [value])[number % max(1, len(list(variants(value))))]
+    def choose(value: Any) -> Any:
+        others = list(variants(value)) or [value]
+        return others[number % len(others)]
+
+    return choose
 
 
 async def learns(root: Path) -> Seen:
