@@ -120,6 +120,10 @@ GATHER_DEADLINE: Final = 0.5
 HANDSHAKE_DEADLINE: Final = 10.0
 LINK_CODE_LIFETIME: Final = 600.0
 """A link code dies after ten minutes."""
+MAX_BURNT_CODES: Final = 5
+BURNT_CODES_WITHIN: Final = 600.0
+"""So many codes may be burnt at a device in so many seconds before it makes no other one: a person slips once or twice.
+Who tries for a whole day has 720 guesses, one chance in 5,800."""
 OFFER_LIFETIME: Final = 600.0
 """A pending request that nobody answers expires after ten minutes."""
 SOURCE_SILENCE: Final = 600.0
@@ -153,6 +157,10 @@ RELAY_ROOMS_PER_CLIENT: Final = 8
 RELAY_LOOKUPS_PER_SECOND: Final = 1
 RELAY_LOOKUP_BURST: Final = 30
 """Rooms opened, found and joined per address: a person needs three, a scan of all nameplates takes hours."""
+RELAY_JOINS_PER_SECOND: Final = 20
+RELAY_JOIN_BURST: Final = 500
+"""Rooms found and joined at a relay, all addresses together: many addresses scan all nameplates in 8 minutes, when the
+rooms that they found have closed; and ten people a second can still link."""
 RELAY_OUTBOX_BYTES: Final = 256 * KIB
 """Queued for one client before what others send to it is refused as busy: an honest burst of offers."""
 RELAY_OUTBOX_HARD_BYTES: Final = 512 * KIB

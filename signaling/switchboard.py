@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from p2p_handoff.ids import DeviceId, Entropy
-from p2p_handoff.limits import RELAY_LOOKUP_BURST, RELAY_LOOKUPS_PER_SECOND, RELAY_MAX_ROOMS
+from p2p_handoff.limits import (
+    RELAY_JOIN_BURST,
+    RELAY_JOINS_PER_SECOND,
+    RELAY_LOOKUP_BURST,
+    RELAY_LOOKUPS_PER_SECOND,
+    RELAY_MAX_ROOMS,
+)
 from signaling.bucket import TokenBucket
 from signaling.messages import (
     CloseRoom,
@@ -43,6 +49,7 @@ from signaling.policy import Policy
 from signaling.rooms import ClientKey, Rooms
 
 _LOOKUPS: Final = (OpenRoom, FindRoom, JoinRoom)
+_JOINS: Final = (FindRoom, JoinRoom)
 
 
 class Output(NamedTuple):
@@ -74,6 +81,8 @@ class Switchboard:
         self._clients: dict[ClientKey, _Client] = {}
         self._by_device: dict[DeviceId, ClientKey] = {}
         self._lookups: dict[str, TokenBucket] = {}
+        self._joins: TokenBucket | None = None
+        """Of all addresses together; made when the time is known."""
         self._handlers: Mapping[type, Callable[[ClientKey, Any, float], list[Output]]] = {
             Send: self._send,
             Presence: self._presence,
@@ -126,7 +135,7 @@ class Switchboard:
         """Carry out one request; nothing happens for a client that is gone."""
         if client not in self._clients:
             return []
-        if isinstance(request, _LOOKUPS) and not self._may_look_up(client, now):
+        if isinstance(request, _LOOKUPS) and not self._may_look_up(client, request, now):
             return [self._refused(client, request.id, Refusal.TOO_FAST)]
         return [*self._end_rooms(now), *self._handlers[type(request)](client, request, now)]
 
@@ -148,11 +157,17 @@ class Switchboard:
         forget = now + RELAY_LOOKUP_BURST / RELAY_LOOKUPS_PER_SECOND if self._lookups else None
         return min((when for when in (self._rooms.next_expiry(), forget) if when is not None), default=None)
 
-    def _may_look_up(self, client: ClientKey, now: float) -> bool:
+    def _may_look_up(self, client: ClientKey, request: Request, now: float) -> bool:
         address = self._clients[client].address
         if address not in self._lookups:
             self._lookups[address] = TokenBucket(RELAY_LOOKUPS_PER_SECOND, RELAY_LOOKUP_BURST, now)
-        return self._lookups[address].take(now)
+        if not self._lookups[address].take(now):
+            return False
+        if not isinstance(request, _JOINS):
+            return True
+        if self._joins is None:
+            self._joins = TokenBucket(RELAY_JOINS_PER_SECOND, RELAY_JOIN_BURST, now)
+        return self._joins.take(now)
 
     @staticmethod
     def _refused(client: ClientKey, request: RequestId, reason: Refusal) -> Output:

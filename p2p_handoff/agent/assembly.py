@@ -267,6 +267,7 @@ class Assembly:
             entropy=self._given.outside.entropy,
             clock=asyncio.get_running_loop().time,
             ended=self.circle.ended,
+            tried=lambda text: self._given.events.emit("link-tried", text=text),
         )
 
 

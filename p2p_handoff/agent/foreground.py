@@ -66,7 +66,9 @@ class Foreground:
 
 _LINES = {
     "linked": "{name} is linked.",
-    "unlinked": "{name} is linked no more.",
+    "unlinked": "{text}.",
+    "introduced": "{text}",
+    "link-tried": "A link was tried: {text}.",
     "connected": "Connected to {name} by {engine}.",
     "handoff": "Handoff of '{title}' with {peer}: {outcome}. {text}",
     "handoff-failed": "A handoff failed: {text}",

@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.errors import HandoffError, LinkCodeError, NotFoundError, RejectedError, UnreachableError
@@ -39,6 +40,11 @@ Decide = Callable[[LinkResult], Awaitable[LinkKind | None]]
 _FIND_FOR = 8.0
 """Seconds that a joiner looks for the room: discovery may need a moment."""
 _FIND_AGAIN = 0.25
+_TRIED: Final = {
+    Role.OPENER: "the code is burnt: somebody used it without knowing its words, by a slip or to get in",
+    Role.JOINER: "the code is burnt: what answered does not know these words, by a slip or since somebody sits between",
+}
+_CROWDED: Final = "somebody used this code before you, by a slip or to get in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class LinkDesk:
         announce: Tells the network about the open room, or None when it is closed.
         clock: Monotonic seconds.
         ended: How many admissions of a device to the circle have ended.
+        tried: Called with a sentence when somebody may be trying to get in.
     """
 
     identity: Identity
@@ -63,6 +70,7 @@ class LinkDesk:
     entropy: Entropy
     clock: Callable[[], float]
     ended: Callable[[DeviceId], int]
+    tried: Callable[[str], None]
 
 
 async def open_code(
@@ -100,7 +108,12 @@ async def join_code(desk: LinkDesk, purpose: Purpose, code: LinkCode, decide: De
         RejectedError: A person said no.
         UnreachableError: The other side went away.
     """
-    async with _find_room(desk, code.nameplate) as room:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            room = await stack.enter_async_context(_find_room(desk, code.nameplate))
+        except LinkCodeError as error:  # Another one is, or was, in it.
+            desk.tried(_CROWDED)
+            raise LinkCodeError(error.what, state=_CROWDED, advice=error.advice) from error
         exchange = LinkExchange(_parameters(desk, Role.JOINER, code, room.id, purpose))
         return await _converse(desk, exchange, room, decide, None)
 
@@ -214,6 +227,13 @@ async def _converse(
         while exchange.result is None:
             await _answer(desk, exchange, room, await room.receive())
         await _agree(desk, exchange, room, decide)
+    except LinkCodeError as error:
+        await _last_words(exchange, room)
+        if desk.clock() >= exchange.expires_at:
+            raise
+        # Whatever was wrong, the code is burnt on both sides: this one has just said so, or was told.
+        desk.tried(_TRIED[exchange.role])
+        raise LinkCodeError(error.what, state=_TRIED[exchange.role], advice=error.advice) from error
     except BaseException:
         await _last_words(exchange, room)
         raise

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from p2p_handoff.agent import linking
 from p2p_handoff.agent.circle import Circle
 from p2p_handoff.agent.names import linked_name
 from p2p_handoff.agent.services import Services
-from p2p_handoff.errors import UsageError
+from p2p_handoff.errors import LinkCodeError, UsageError
 from p2p_handoff.ids import DeviceId
+from p2p_handoff.limits import BURNT_CODES_WITHIN, MAX_BURNT_CODES
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
 from p2p_handoff.security.words import LinkCode
 from p2p_handoff.store.records import EndedBy, LinkedDevice
@@ -43,6 +46,7 @@ class Links:
         self._circle = circle
         self._part = part
         self._open = asyncio.Lock()
+        self._tries = Tries()
         self._under_way = 0
         self._ending: set[asyncio.Future[None]] = set()
 
@@ -70,12 +74,14 @@ class Links:
 
         Raises:
             UsageError: A code is open already.
-            LinkCodeError, RejectedError, UnreachableError: As ``linking.open_code``.
+            LinkCodeError: Also when so many codes were burnt lately that somebody must be trying.
+            RejectedError, UnreachableError: As ``linking.open_code``.
         """
         if self._open.locked():
             raise UsageError("a link code is open already on this device", advice="use it, or cancel it first")
         async with self._open:
-            with self._linking():
+            self._tries.check(self._desk.clock())
+            with self._linking(), self._counted():
                 outcome = await linking.open_code(self._desk, purpose, lambda fresh: _shown(on_code, fresh), decide)
                 self._remember(outcome, purpose)
         return outcome
@@ -110,6 +116,14 @@ class Links:
         self._events.emit("unlinked", device=device, name=link.name, by=EndedBy.PEER.value, text=text)
 
     @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except LinkCodeError:
+            self._tries.burnt(self._desk.clock())
+            raise
+
+    @contextlib.contextmanager
     def _linking(self) -> Iterator[None]:
         self._under_way += 1
         try:
@@ -127,6 +141,33 @@ class Links:
             self._circle.linked(outcome, name)
             self._circle.spread()
         self._events.emit("linked", device=device, name=name, kind=outcome.kind.value)
+
+
+class Tries:
+    """How many codes of this device were burnt lately: each was one guess of whoever used it."""
+
+    def __init__(self) -> None:
+        self._burnt: deque[float] = deque(maxlen=MAX_BURNT_CODES)
+
+    def burnt(self, now: float) -> None:
+        """A code was burnt.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        self._burnt.append(now)
+
+    def check(self, now: float) -> None:
+        """Whether another code may be made now.
+
+        Raises:
+            LinkCodeError: MAX_BURNT_CODES were burnt within BURNT_CODES_WITHIN.
+        """
+        if len(self._burnt) == MAX_BURNT_CODES and now < (free := self._burnt[0] + BURNT_CODES_WITHIN):
+            raise LinkCodeError(
+                f"{MAX_BURNT_CODES} codes were burnt in a short time: somebody may be trying to get in",
+                advice=f"wait {math.ceil((free - now) / 60)} minutes, or link on another network",
+            )
 
 
 async def _shown(on_code: Callable[[str], Awaitable[None]] | None, code: LinkCode) -> None:

@@ -12,6 +12,7 @@ import click
 
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach
+from p2p_handoff.cli.code_prompt import ask_code
 from p2p_handoff.cli.output import print_json, say, shown, table, when
 from p2p_handoff.cli.progress import HandoffProgress
 
@@ -50,12 +51,16 @@ def peers(home: Path, *, watch: bool, as_json: bool) -> None:
 def link(home: Path, code: str | None, kind: str | None, *, as_json: bool) -> None:
     """Link with another device, once.
 
-    Without CODE this makes one and waits; type it on the other device. With CODE it joins; - reads the code from
-    standard input, and takes the other device for your own unless --other says otherwise.
+    Without CODE this makes one and waits; type it on the other device. With CODE it joins; - asks for the code, or
+    reads it from standard input that is no terminal, and then takes the other device for your own unless --other
+    says otherwise.
     """
     if code == "-":
-        code = sys.stdin.readline().strip()
-        kind = kind or "own"
+        if sys.stdin.isatty() and not as_json:
+            code = ask_code()
+        else:
+            code = sys.stdin.readline().strip()
+            kind = kind or "own"
     client = reach(home)
     ask = None if as_json or not sys.stdin.isatty() else ask_choice
     with HandoffProgress(as_json=as_json, code_hint="handoff link {code}") as progress:

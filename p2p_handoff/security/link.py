@@ -96,6 +96,11 @@ class LinkExchange:
         return self._state
 
     @property
+    def role(self) -> Role:
+        """Which side this is."""
+        return self._role
+
+    @property
     def expires_at(self) -> float:
         """When the code dies, on the clock of ``started_at``."""
         return self._parameters.started_at + LINK_CODE_LIFETIME

@@ -34,6 +34,8 @@ _BY_PREFIX: Final = {word[:UNIQUE_PREFIX]: word for word in WORDS}
 _SEPARATORS: Final = re.compile(r"[\s,._-]+")
 _NAMEPLATE: Final = re.compile(r"[0-9]{1,4}")
 _MAX_TEXT: Final = 200
+URI_SCHEME: Final = "handoff:"
+"""What a QR code says before the code, so that a program may open it."""
 _EXAMPLE: Final = "a code looks like 7-velvet-sausage"
 
 
@@ -72,12 +74,12 @@ class LinkCode:
 
     @classmethod
     def parse(cls, text: str) -> LinkCode:
-        """The code that a person typed: any case, any separators, words cut off after four letters.
+        """The code that a person typed, or a camera read: any case, any separators, words cut off after four letters.
 
         Raises:
             LinkCodeError: It is not a code; the sentence says which word is wrong.
         """
-        normal = unicodedata.normalize("NFKC", text[:_MAX_TEXT]).casefold()
+        normal = unicodedata.normalize("NFKC", text[:_MAX_TEXT]).casefold().strip().removeprefix(URI_SCHEME)
         pieces = [piece for piece in _SEPARATORS.split(normal) if piece]
         if len(pieces) != 1 + CODE_WORDS or len(text) > _MAX_TEXT:
             raise LinkCodeError(f"a link code is a number and {CODE_WORDS} words", advice=_EXAMPLE)

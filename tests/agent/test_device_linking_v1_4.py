@@ -18,6 +18,7 @@ from p2p_handoff import (
     VersionError,
 )
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.limits import MAX_BURNT_CODES
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.security.link_terms import LinkResult
 from tests.agent.devices import Devices, Pair, event, fill, introduce, link_by_code, tree, until
@@ -104,12 +105,54 @@ async def test_a_wrong_code_links_nobody_and_is_burnt(strangers: Pair) -> None:
     code, opening = await opened_code(desktop)
     number = code.split("-", maxsplit=1)[0]
     wrong = next(text for text in (f"{number}-acid-acid", f"{number}-able-able") if text != code)
-    with pytest.raises(LinkCodeError):
+    heard = [asyncio.create_task(event(agent, "link-tried")) for agent in strangers]
+    await asyncio.sleep(0)
+    with pytest.raises(LinkCodeError, match="the code does not match") as here:
         await laptop.link(wrong, decide=own)
-    with pytest.raises(LinkCodeError):
+    with pytest.raises(LinkCodeError, match="the code does not match") as there:
         await opening
+    assert "somebody used it without knowing its words" in there.value.sentence
+    assert "what answered does not know these words" in here.value.sentence
+    assert all("the code is burnt" in fields["text"] for fields in await asyncio.gather(*heard))
     assert not laptop.store.links.all()
     assert not desktop.store.links.all()
+
+
+async def test_a_device_whose_codes_are_burnt_one_after_the_other_makes_no_more_for_a_while(strangers: Pair) -> None:
+    laptop, desktop = strangers
+    for _ in range(MAX_BURNT_CODES):
+        code, opening = await opened_code(desktop)
+        wrong = "acid-acid" if not code.endswith("acid-acid") else "able-able"
+        with pytest.raises(LinkCodeError):
+            await laptop.link(f"{code.split('-', maxsplit=1)[0]}-{wrong}", decide=own)
+        with pytest.raises(LinkCodeError):
+            await opening
+    with pytest.raises(LinkCodeError, match="somebody may be trying to get in"):
+        await desktop.link(decide=own)
+
+
+async def test_who_comes_third_is_told_that_somebody_may_be_trying(strangers: Pair, devices: Devices) -> None:
+    laptop, desktop = strangers
+    phone = await devices.start("phone", peers=(f"127.0.0.1:{desktop.port}",))
+    code, opening = await opened_code(desktop)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def think(_result: LinkResult) -> LinkKind:
+        asked.set()
+        await answer.wait()
+        return LinkKind.OWN
+
+    first = asyncio.create_task(laptop.link(code, decide=think))
+    await asked.wait()
+    heard = asyncio.create_task(event(phone, "link-tried"))
+    await asyncio.sleep(0)
+    with pytest.raises(LinkCodeError, match="somebody else has joined this room already") as turned_away:
+        await phone.link(code, decide=own)
+    assert "somebody used this code before you" in turned_away.value.sentence
+    assert "before you" in (await heard)["text"]
+    answer.set()
+    await asyncio.gather(first, opening)
+    assert {link.name for link in desktop.store.links.all()} == {"laptop"}
 
 
 async def test_a_person_may_say_no_to_a_link(strangers: Pair) -> None:

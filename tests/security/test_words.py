@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from p2p_handoff.errors import LinkCodeError
 from p2p_handoff.ids import DeviceId
-from p2p_handoff.security.words import MAX_NAMEPLATE, UNIQUE_PREFIX, WORDS, LinkCode, key_words, words_of
+from p2p_handoff.security.words import (
+    CODE_WORDS,
+    MAX_NAMEPLATE,
+    UNIQUE_PREFIX,
+    URI_SCHEME,
+    WORDS,
+    LinkCode,
+    key_words,
+    words_of,
+)
 
 CODES = st.builds(LinkCode, st.integers(1, MAX_NAMEPLATE), st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)))
 SEPARATORS = st.text(alphabet=" -_,.\t", min_size=1, max_size=3)
@@ -109,3 +118,15 @@ def test_a_key_has_four_words_and_another_key_other_ones() -> None:
     assert one == " ".join([WORDS[0]] * 4)
     assert len(other.split()) == 4
     assert one != other
+
+
+def test_a_hundred_thousand_guesses_are_as_many_of_four_million_codes() -> None:
+    """Every 22 bits stand for a pair of words of their own, so that no guess is better than another: 2^-22 each."""
+    step = 2**22 // 100_000
+    codes = {words_of((number << 2).to_bytes(3, "big"), CODE_WORDS) for number in range(0, 2**22, step)}
+    assert len(codes) == len(range(0, 2**22, step)) >= 100_000
+    assert len(WORDS) ** CODE_WORDS == 2**22 > 2**20
+
+
+def test_what_a_camera_reads_is_a_code_too() -> None:
+    assert LinkCode.parse("HANDOFF:7-Velvet-Sausage") == LinkCode.parse(URI_SCHEME + "7 velv saus")

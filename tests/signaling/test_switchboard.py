@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2p_handoff.ids import DeviceId, RoomId
-from p2p_handoff.limits import RELAY_LOOKUP_BURST, ROOM_LIFETIME
+from p2p_handoff.limits import (
+    RELAY_JOIN_BURST,
+    RELAY_JOINS_PER_SECOND,
+    RELAY_LOOKUP_BURST,
+    RELAY_LOOKUPS_PER_SECOND,
+    ROOM_LIFETIME,
+)
+from p2p_handoff.security.words import WORD_BITS
 from signaling import messages as m
 from signaling.messages import Farewell, Refusal, RequestId, RoomEnd
 from signaling.policy import EmbeddedPolicy, Policy, SharedPolicy
@@ -155,6 +162,35 @@ def test_a_scan_of_nameplates_is_slowed_down_per_address() -> None:
     assert switchboard.handle(FOUR, m.JoinRoom(ID, RoomId("a" * 26)), 0.0) == [(FOUR, too_fast)]
     assert switchboard.handle(TWO, m.FindRoom(ID, m.Nameplate(1)), 0.0) != [(TWO, too_fast)]
     assert switchboard.handle(ONE, m.FindRoom(ID, m.Nameplate(1)), 1.0) != [(ONE, too_fast)]
+
+
+def test_a_hundred_thousand_guesses_from_a_thousand_addresses_reach_few_rooms_and_each_once() -> None:
+    """Each guess finds a nameplate and joins; whoever opened a room opens another one as soon as it is used up."""
+    switchboard = board()
+    attackers = [ClientKey(100 + number) for number in range(1000)]
+    for client in attackers:
+        switchboard.connect(client, DeviceId(f"{client:x<32}"), f"198.51.{client % 250}.{client // 250}", 0.0)
+    too_fast = m.Refused(ID, Refusal.TOO_FAST)
+    admitted = joined = 0
+    room: m.RoomOpened | None = None
+    for step in range(100_000):
+        now = step * ROOM_LIFETIME / 100_000
+        if room is None:
+            [(_, answer)] = switchboard.handle(ONE, m.OpenRoom(ID), now)
+            room = answer if isinstance(answer, m.RoomOpened) else None
+        attacker = attackers[step % len(attackers)]
+        plate = room.nameplate if room is not None else m.Nameplate(1)
+        if (attacker, too_fast) in switchboard.handle(attacker, m.FindRoom(ID, plate), now):
+            continue
+        admitted += 1
+        if room is None or (attacker, too_fast) in switchboard.handle(attacker, m.JoinRoom(ID, room.room), now):
+            continue
+        joined += 1
+        switchboard.handle(attacker, m.CloseRoom(ID, room.room), now)
+        room = None
+    assert 0 < admitted <= RELAY_JOIN_BURST + RELAY_JOINS_PER_SECOND * ROOM_LIFETIME < 100_000 / 4
+    assert 0 < joined <= RELAY_LOOKUP_BURST + RELAY_LOOKUPS_PER_SECOND * ROOM_LIFETIME
+    assert joined / 2 ** (2 * WORD_BITS) < 2**-12  # Of all rooms together, in ten minutes; of one code it is 2^-22.
 
 
 def test_addresses_that_were_quiet_are_forgotten() -> None:
