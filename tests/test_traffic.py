@@ -37,12 +37,17 @@ def _of_an_object(value: Any) -> str:
     return "index" if value[0] == "idx/1" else "directory"
 
 
+def _of_a_circle(value: Any) -> str:
+    return "signed-statement" if isinstance(value[0], bytes) else "revocation" if value[0] else "admission"
+
+
 TRAVELS: dict[str, tuple[str, Choose | str]] = {
     "p2p_handoff.protocol.codec": ("handoff-v2.cddl", lambda value: str(value["type"])),
     "p2p_handoff.security.link_wire": ("link.md", lambda value: str(value[0])),
     "p2p_handoff.security.offers": ("sealing.md", _of_an_offer),
     "p2p_handoff.security.sealing": ("sealing.md", "content"),
     "p2p_handoff.security.identity": ("sealing.md", _of_an_identity),
+    "p2p_handoff.security.circle_statements": ("circle.md", _of_a_circle),
     "p2p_handoff.session.manifest": ("content.md", "manifest"),
     "p2p_handoff.session.statement_codec": ("ownership.md", "statement"),
     "p2p_handoff.session.signed": ("ownership.md", "signed"),
