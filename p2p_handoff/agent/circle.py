@@ -133,10 +133,15 @@ class Circle:
     def _hear(self, wire: Wire, statements: Iterable[bytes]) -> None:
         offered = []
         for data in statements:
-            with contextlib.suppress(RemoteProtocolError):
+            try:
                 offered.append(SignedCircleStatement.from_bytes(data))
+            except RemoteProtocolError as error:
+                self._refused(wire, error.what)
         for reason in self._take(offered):
-            log.warning("a statement that %s passed on was refused: %s", self._services.peer_name(wire.peer), reason)
+            self._refused(wire, reason)
+
+    def _refused(self, wire: Wire, reason: str) -> None:
+        log.warning("a statement that %s passed on was refused: %s", self._services.peer_name(wire.peer), reason)
 
     def _tell(self, wire: Wire, statements: Sequence[SignedCircleStatement]) -> None:
         hints = self._hints(wire.peer)

@@ -134,6 +134,8 @@ class Links:
     def _remember(self, outcome: LinkOutcome, purpose: Purpose) -> None:
         now = self._clock()
         device = outcome.peer.device
+        if purpose is Purpose.COPY and self._store.links.get(device) is not None:
+            return  # A copy for once changes nothing between devices that are linked.
         name = linked_name(self._store, self._services.settings.name, device, outcome.peer_name)
         link = LinkedDevice(device, outcome.peer.to_bytes(), name, outcome.kind, now, now)
         self._store.links.readmit(link)

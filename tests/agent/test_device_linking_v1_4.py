@@ -20,7 +20,7 @@ from p2p_handoff import (
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.limits import MAX_BURNT_CODES
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
-from p2p_handoff.security.link_terms import LinkResult
+from p2p_handoff.security.link_terms import LinkResult, Purpose
 from tests.agent.devices import Devices, Pair, event, fill, introduce, link_by_code, tree, until
 
 FILES = {"notes.txt": b"one\n"}
@@ -66,6 +66,24 @@ async def test_a_code_links_both_devices_and_a_handoff_follows(strangers: Pair, 
     assert [(peer.name, peer.linked) for peer in desktop.discover()] == [("laptop", "own")]
     assert (await laptop.to("desktop", folder)).outcome == "done"
     assert tree(desktop.settings.receive_dir / "project") == FILES
+
+
+async def test_a_copy_for_once_leaves_the_link_of_two_devices_as_it_is(strangers: Pair) -> None:
+    laptop, desktop = strangers
+    await link_by_code(desktop, laptop)
+    before = [agent.store.links.all()[0].kind for agent in strangers]
+    shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def show(code: str) -> None:
+        shown.set_result(code)
+
+    async def other(_result: LinkResult) -> LinkKind:
+        return LinkKind.OTHER
+
+    opening = asyncio.create_task(desktop.link(on_code=show, decide=other, purpose=Purpose.COPY))
+    await laptop.link(await shown, decide=other, purpose=Purpose.COPY)
+    await opening
+    assert [agent.store.links.all()[0].kind for agent in strangers] == before == [LinkKind.OWN, LinkKind.OWN]
 
 
 async def test_a_device_is_own_only_when_both_people_say_so(strangers: Pair) -> None:
