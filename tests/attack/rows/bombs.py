@@ -31,6 +31,7 @@ Deed = Callable[[Speaker], Awaitable[None]]
 _WHO: Final = "linked device"
 _MILLION: Final = 1_000_000
 INITS: Final = 600
+ROUNDS: Final = 150
 
 
 # --- what is said once, and must end the connection ---------------------------------------------------
@@ -223,10 +224,10 @@ async def chatter(root: Path) -> Seen:
 
     async with scene(root) as stage:
         async with stage.victim.measured() as load:
-            cut = await _flood(stage, said, 300)
+            cut = await _flood(stage, said, ROUNDS)
         await stage.check_untouched()
     load.check()
-    return Seen(f"4200 messages of 14 kinds, cut off {cut} times", load.growth, load.stall)
+    return Seen(f"{14 * ROUNDS} messages of 14 kinds, cut off {cut} times", load.growth, load.stall)
 
 
 async def manifests(root: Path) -> Seen:
@@ -294,5 +295,5 @@ ATTACKS: Final = (
     _row("bomb-manifest", "offers with manifests of millions of items", manifests),
     _row("bomb-content", "objects that unpack to more than they say, or are others than named", content),
     _row("flood-inits", f"opens {INITS} handoffs that never go on", inits),
-    _row("flood-messages", "4200 messages of 14 kinds that need an answer or make no sense", chatter),
+    _row("flood-messages", f"{14 * ROUNDS} messages of 14 kinds that need an answer or make no sense", chatter),
 )

@@ -178,7 +178,7 @@ async def packets(root: Path, engine: str) -> Seen:
                 with contextlib.suppress(HandoffError, ConnectionError):
                     await deed(stage)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wire.wait_closed(), 4.0)
+                    await asyncio.wait_for(wire.wait_closed(), 2.0)
                 ended += not wire.is_open
                 await wire.close()
             report = await stage.intruder.to("victim", fill(root / "intruder" / "gift", {"a": b"b"}))

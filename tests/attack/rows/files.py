@@ -144,10 +144,14 @@ def generated_names(seed: int = 7) -> Iterator[bytes]:
     raw = [os.fsencode(word) for word in words] + [b"\xff\xfe", b"\xc3\x28", b"\x80"]
     seen = set[bytes]()
     while len(seen) < _NAMES:
-        name = b"".join(chance.choice(raw) for _ in range(chance.randint(1, 4)))[:200] + b"%d" % chance.randint(0, 9999)
+        name = b"".join(chance.choice(raw) for _ in range(chance.randint(1, 4)))[:200] + b"%d" % chance.randint(0, 9)
         if name not in seen and b"/" not in name and b"\0" not in name:
             seen.add(name)
             yield name
+
+
+def _handed_over(folder: Path) -> set[str]:
+    return {path for path in tree(folder) if not _is_ours(Path(path).name)}
 
 
 def _is_ours(name: str) -> bool:
@@ -161,8 +165,8 @@ async def names(root: Path) -> Seen:
         canary = Canary(root)
         folder = root / "intruder" / "names"
         folder.mkdir()
-        for number, name in enumerate(generated_names()):
-            place = os.path.join(os.fsencode(folder), b"%d" % (number % 20))  # noqa: PTH118 - names that are no text
+        for name in generated_names():
+            place = os.path.join(os.fsencode(folder), name[-1:])  # noqa: PTH118 - names that are no text
             os.makedirs(place, exist_ok=True)  # noqa: PTH103 - as above
             with contextlib.suppress(OSError):
                 descriptor = os.open(os.path.join(place, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL)  # noqa: PTH118
@@ -174,16 +178,13 @@ async def names(root: Path) -> Seen:
             async with asyncio.timeout(30):
                 while not arrived.exists():
                     await asyncio.sleep(0.05)
-        there = {} if arrived is None else tree(arrived)
-        here = {path: data for path, data in tree(folder).items() if not _is_ours(Path(path).name)}
+        there = set[str]() if arrived is None else _handed_over(arrived)
+        here = _handed_over(folder)
         await stage.check_untouched()
         strays = list((root / "victim" / "received").iterdir())
         canary.check()
     hold(report.outcome == "done", f"the names were refused: {report.text}")
-    hold(
-        set(there) == set(here),
-        f"{len(here)} names were sent, these did not arrive: {sorted(set(here) - set(there))[:6]}",
-    )
+    hold(there == here, f"{len(here)} names were sent, and not the same arrived: {sorted(there ^ here)[:6]}")
     hold(len(strays) == 1, f"beside the folder stands {strays}")
     forms = {unicodedata.normalize("NFD", name.casefold()) for name in here}
     alike = f"{len(here) - len(forms)} of them alike but for case or form"
