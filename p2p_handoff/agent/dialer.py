@@ -221,12 +221,17 @@ class Dialer:
         for dial in self._dials.values():
             dial.cancel()
         await asyncio.gather(*self._dials.values(), return_exceptions=True)
-        await asyncio.gather(*(wire.close("the agent stops") for wire in self.wires()))
-        # One that broke a moment ago has still to tell, and what it tells is looked up in the store.
-        await asyncio.gather(*(wire.ended() for wire in self._wires.values()))
+        await self._close_wires()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close_wires()  # Also what an answer opened meanwhile.
+
+    async def _close_wires(self) -> None:
+        known = tuple(self._wires.values())
+        await asyncio.gather(*(wire.close("the agent stops") for wire in known))
+        # One that broke a moment ago has still to tell, and what it tells is looked up in the store.
+        await asyncio.gather(*(wire.ended() for wire in known))
 
     async def hang_up(self, device: DeviceId, reason: str) -> None:
         """Close the wire to a device, if there is one."""

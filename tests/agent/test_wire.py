@@ -15,7 +15,7 @@ from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.protocol.messages import Message
 from p2p_handoff.store.addresses import Addresses
-from tests.agent.devices import Pair, event, failing, until
+from tests.agent.devices import Devices, Pair, event, failing, introduce, until
 
 
 async def connected(pair: Pair) -> tuple[Wire, Wire]:
@@ -123,3 +123,21 @@ async def test_an_agent_that_stops_waits_for_a_wire_that_is_just_ending(two_agen
     go.set()
     await closing
     assert told == ["desktop"]
+
+
+async def test_an_agent_that_stops_also_ends_a_wire_that_opens_meanwhile(two_agents: Pair, devices: Devices) -> None:
+    """Regression: it was waited for, and never closed."""
+    laptop, phone = two_agents.laptop, await devices.start("phone")
+    introduce(laptop, phone)
+    near, _ = await connected(two_agents)
+    late = await laptop._dialer.connect(phone.device)
+    del laptop._dialer._wires[phone.device]
+    release = near._engine.close
+
+    async def meanwhile() -> None:
+        laptop._dialer.adopt(late)
+        await release()
+
+    near._engine.close = meanwhile  # type: ignore[method-assign]  # an answer that is ready at this moment
+    await asyncio.wait_for(laptop._dialer.close(), 10)
+    assert not late.is_open

@@ -66,9 +66,16 @@ PLACES: Final[Mapping[str, tuple[Place, ...]]] = {
     "session-list": _by(Side.SOURCE, (Way.TAKE, Stage.FIRST)),
     "news": (*_by(Side.SOURCE, _PUSH, _DECIDED), *_by(Side.TARGET, _PUSH, _DECIDED)),
     "ask-chain": _by(Side.SOURCE, _DECIDED),
+    "circle-list": (*_by(Side.SOURCE, _PUSH), *_by(Side.TARGET, _PUSH)),
     "chain-news": _by(Side.TARGET, _DECIDED),
 }
 """Message (docs/specs/handoff-v2.md §3) → where it is sent."""
+
+NOT_CUT: Final[Mapping[str, str]] = {
+    "asking": "only makes a take wait longer: tests/agent/test_take_questions.py",
+    "circle-news": "is asked for anew on every connection: tests/agent/test_circle.py",
+}
+"""Messages that no handoff between two own devices brings out, and where their loss is tested."""
 
 
 def mark(way: str, message: str) -> str:

@@ -13,14 +13,15 @@ import pytest
 from p2p_handoff.protocol.messages import MESSAGES
 from tests.chaos.cases import AFTER, BEFORE, Case, Side, kind_named
 from tests.chaos.device import TELLING
-from tests.chaos.messages import OBJECT, PLACES, mark
+from tests.chaos.messages import NOT_CUT, OBJECT, PLACES, mark
 from tests.chaos.programmes import PROGRAMMES
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_message_has_a_place() -> None:
-    assert set(PLACES) == {*MESSAGES, OBJECT}
+    assert {*PLACES, *NOT_CUT} == {*MESSAGES, OBJECT}
+    assert not PLACES.keys() & NOT_CUT.keys()
     assert all(PLACES.values())
 
 

@@ -76,6 +76,8 @@ class Story:
         self._witness: Witness
         self._asked: list[asyncio.Task[None]] = []
         self._number = 0
+        self._agreeing = False
+        """At the end people say yes to everything: whether the session can move is the question then."""
 
     async def tell(self) -> None:
         """Run it all."""
@@ -302,6 +304,8 @@ class Story:
         self._simulation.trace.note("-", f"{name}: {outcome}")
 
     def _answer(self, device: Device, fields: Mapping[str, Any]) -> None:
+        if self._agreeing:
+            return
         token = fields["token"]
         choice = self._source.choice(("yes", "yes", "some", "no", "silence"))
 
@@ -373,6 +377,7 @@ class Story:
 
     async def _prove_life(self) -> None:
         """The session can still be handed over."""
+        self._agreeing = True
         owner = self._witness.primary()
         self._write(owner)
         other = self._other(owner)
