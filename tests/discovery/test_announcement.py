@@ -164,7 +164,7 @@ def test_nothing_stable_is_in_what_a_hidden_device_says() -> None:
         (VEIL.label, {"t0": bytes(70)}),
         (VEIL.label, {"t0": bytes(240), "t1": bytes(240), "t2": bytes(240)}),
     ],
-    ids=str,
+    ids=["no-label", "capitals", "empty", "no-value", "short-by-one", "no-whole-tags", "too-many"],
 )
 def test_a_malformed_hidden_record_is_refused(label: str, changes: dict[str, bytes | None]) -> None:
     with pytest.raises(RemoteProtocolError):
