@@ -211,7 +211,7 @@ def _show_report(report: dict[str, Any]) -> None:
         say(f"{name} stayed here: the settings of this device do not let it leave to {report['peer']}")
     for conflict in report["conflicts"]:
         say(f"changed on both sides; this device's version is kept as {conflict}")
-    for line in lines(report["secrets"]):
+    for line in lines(report["secrets"]) if places else ():  # The source was told before it sent anything.
         say(line)
     if report["resumed"]:
         say(report["resumed"])

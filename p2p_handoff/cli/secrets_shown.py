@@ -11,17 +11,22 @@ _MOST: Final = 20
 
 
 def lines(secrets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """One line for each, what is withheld first: where it lies and which kind it is, never which one.
+    """One line for each place, what is withheld first: where it lies and which kinds it is, never which ones.
 
     Args:
         secrets: With the keys of reports.
     """
-    ordered = sorted(secrets, key=lambda item: not item["withheld"])
-    for item in ordered[:_MOST]:
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for item in sorted(secrets, key=lambda item: not item["withheld"]):
         place = f"{item['name']}/{item['path']}" if item["path"] else item["name"]
-        if item["withheld"]:
-            yield f"withheld, it is on {item['held_by']}: {place} ({item['kind']})"
-        else:
-            yield f"goes along, and looks like a secret: {place} ({item['kind']})"
-    if len(ordered) > _MOST:
-        yield f"and {len(ordered) - _MOST} more of these"
+        kinds.setdefault((_fate(item), place), []).append(item["kind"])
+    for (fate, place), found in tuple(kinds.items())[:_MOST]:
+        yield f"{fate}: {place} ({', '.join(dict.fromkeys(found))})"
+    if len(kinds) > _MOST:
+        yield f"and {len(kinds) - _MOST} more of these"
+
+
+def _fate(item: Mapping[str, Any]) -> str:
+    if item["withheld"]:
+        return f"withheld, it is on {item['held_by']}"
+    return "goes along, and looks like a secret"

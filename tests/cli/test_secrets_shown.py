@@ -8,9 +8,9 @@ from typing import Any
 from p2p_handoff.cli.secrets_shown import lines
 
 
-def item(path: str, *, withheld: bool) -> dict[str, Any]:
+def item(path: str, kind: str = "private-key", *, withheld: bool) -> dict[str, Any]:
     held_by = "laptop" if withheld else ""
-    return {"name": "project", "path": path, "kind": "private-key", "withheld": withheld, "held_by": held_by}
+    return {"name": "project", "path": path, "kind": kind, "withheld": withheld, "held_by": held_by}
 
 
 def test_what_is_withheld_comes_first() -> None:
@@ -18,6 +18,14 @@ def test_what_is_withheld_comes_first() -> None:
         "withheld, it is on laptop: project/b (private-key)",
         "withheld, it is on laptop: project (private-key)",
         "goes along, and looks like a secret: project/a (private-key)",
+    ]
+
+
+def test_a_file_with_several_kinds_is_one_line() -> None:
+    found = [item(".env", "aws-key", withheld=True), item("a", withheld=True), item(".env", "env", withheld=True)]
+    assert list(lines(found)) == [
+        "withheld, it is on laptop: project/.env (aws-key, env)",
+        "withheld, it is on laptop: project/a (private-key)",
     ]
 
 
