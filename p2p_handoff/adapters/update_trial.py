@@ -63,11 +63,11 @@ class UpdateTrial:
             if not answer and self._proven:
                 self._end()
                 answer = self._ask(job)
+            self._proven = bool(answer)
+            if not answer:
+                self._end()
             if answer != GOOD:
-                if not answer:
-                    self._end()
                 raise IntegrityError("updates of a conversation cannot be applied, or not within this device's limits")
-            self._proven = True
 
     def warm(self) -> None:
         """Start the process now, if there is none: a trial in a pause need not wait for it."""

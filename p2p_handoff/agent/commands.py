@@ -359,6 +359,7 @@ class Commands:
             "released",
             "connected",
             "not-in-place",
+            "secrets",
             "silent",
         }
         cancel = self._agent.subscribe(

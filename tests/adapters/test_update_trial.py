@@ -46,6 +46,15 @@ def test_good_updates_pass_and_one_process_serves_many_trials(trial: UpdateTrial
     assert trial._process is first
 
 
+def test_the_size_of_the_agent_is_not_taken_for_the_processs_own(trial: UpdateTrial) -> None:
+    ballast = bytearray(b"x" * (160 << 20))
+    trial([update()])
+    first = trial._process
+    trial([update()])
+    assert trial._process is first
+    assert len(ballast) == 160 << 20
+
+
 @pytest.mark.parametrize("bad", [b"", b"\xff" * 100, PANICS_LATER], ids=["nothing", "junk", "a panic"])
 def test_a_bad_update_is_refused_and_the_next_trial_works(trial: UpdateTrial, bad: bytes) -> None:
     with pytest.raises(IntegrityError, match="cannot be applied"):

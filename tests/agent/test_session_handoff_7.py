@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from p2p_handoff import NotFoundError, UnreachableError, UsageError
+from p2p_handoff import NotFoundError, TrustError, UsageError
 from p2p_handoff.adapters.base import Want
 from p2p_handoff.adapters.folder_staging import FolderStaging
 from p2p_handoff.agent.wire import Wire
@@ -123,7 +123,7 @@ async def test_a_device_that_only_one_side_trusts_is_refused(devices: Devices, f
     connected: list[Mapping[str, Any]] = []
     target.on("connected", connected.append)
     handing = asyncio.create_task(stranger.to("target", folder))
-    with pytest.raises(UnreachableError, match="cannot be reached"):
+    with pytest.raises(TrustError, match="does not trust this one any more"):
         await handing
     assert not connected
     assert not target.sessions()

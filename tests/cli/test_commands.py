@@ -30,7 +30,7 @@ def session(device: Device) -> Path:
 def test_a_device_has_a_name_and_an_id(device: Device) -> None:
     result = device("whoami", "--json").last
     assert (result["name"], len(result["device"])) == ("laptop", 32)
-    assert device("whoami").out == f"laptop  {result['device']}\n"
+    assert device("whoami").out == f"laptop  {result['device']}  ({result['key']})\n"
 
 
 def test_the_status_of_an_agent_has_its_stable_keys(device: Device) -> None:
@@ -51,7 +51,7 @@ def test_a_second_agent_on_the_same_home_is_refused(device: Device) -> None:
 
 def test_nobody_in_sight_is_said_with_what_to_do(device: Device) -> None:
     answer = device("peers")
-    assert answer.out == "NAME  LINK  STATE  MAY  ID\n"
+    assert answer.out == "NAME  LINK  STATE  MAY  KEY  ID\n"
     assert "handoff link" in answer.err
     assert "mDNS is switched off" in answer.err
 
