@@ -156,6 +156,7 @@ class Handoffs:
             async with patience:
                 while (begun := await self._begun(wire, ask)) is None:
                     wire = await self._services.connect(peer)
+                self._call_off(wire, ask, but=begun.txn)
                 return begun
         except asyncio.CancelledError:
             self._call_off(wire, ask)
@@ -196,9 +197,11 @@ class Handoffs:
     def _txns_of(self, ask: TakeAsk) -> list[TxnId]:
         return [txn for txn, known in self._takes.items() if known is ask]
 
-    def _call_off(self, wire: Wire, ask: TakeAsk) -> None:
-        """A take that nobody waits for must not move a session later."""
+    def _call_off(self, wire: Wire, ask: TakeAsk, but: TxnId | None = None) -> None:
+        """A take that nobody waits for, or that another handoff satisfies, must not move a session later."""
         for txn in self._txns_of(ask):
+            if txn == but:
+                continue
             self._called_off.add(txn)
             with contextlib.suppress(HandoffError):
                 wire.send(msg.Cancel(txn, RejectReason.CANCELLED, "the take was given up"))

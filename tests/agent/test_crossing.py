@@ -137,6 +137,35 @@ async def test_a_take_that_crosses_a_push_is_satisfied_by_it(
     assert taken.txn == (await pushed).txn
 
 
+async def test_a_take_that_a_push_satisfied_moves_nothing_later(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a Take that was on its way for long fetched the session once more."""
+    laptop, desktop = two_agents
+    record = await laptop.start([folder])
+    take_pictures_slowly(monkeypatch, seconds=0.2)
+    received, late = laptop.handoffs.message_received, list[tuple[Wire, msg.Take]]()
+
+    def hold_takes(wire: Wire, message: msg.Message) -> None:
+        if isinstance(message, msg.Take):
+            late.append((wire, message))
+        else:
+            received(wire, message)
+
+    monkeypatch.setattr(laptop.handoffs, "message_received", hold_takes)
+    pushed = asyncio.create_task(laptop.to("desktop", record.id))
+    await until(lambda: bool(laptop.handoffs.active()))
+    await desktop.take(record.id, peer="laptop")
+    await pushed
+    await desktop.to("laptop", record.id)
+    [(wire, take)] = late
+    ended = asyncio.create_task(event(laptop, "handoff"))
+    await asyncio.sleep(0)
+    received(wire, take)
+    assert (await ended)["reason"] == "cancelled"
+    assert (role(laptop, record.id), role(desktop, record.id)) == ("primary", "secondary")
+
+
 async def test_a_take_after_the_push_has_begun_is_satisfied_by_it(
     two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
