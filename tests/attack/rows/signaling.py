@@ -244,12 +244,9 @@ async def rooms(root: Path) -> Seen:
     """Every message in the room of a link code is changed, swapped and reflected, with one code each."""
     linked, tried = [], 0
     async with hostile_relay() as relay, Devices(root) as devices:
-        opener = await devices.start("opener", relays=(relay.url,))
-        joiner = await devices.start("joiner", relays=(relay.url,))
-        async with asyncio.timeout(30):
-            while not (opener._dialer._d.relays().shared() and joiner._dialer._d.relays().shared()):
-                await asyncio.sleep(0.02)
+        joiner = await _agent_at(devices, "joiner", relay.url)
         for number in range(3):
+            opener = await _agent_at(devices, f"opener {number}", relay.url)  # It makes few codes when they are burnt.
             for change in ("last bit", "swapped"):
                 relay.tamper = _in_room(number, change)
                 tried += 1
@@ -257,9 +254,18 @@ async def rooms(root: Path) -> Seen:
                 linked += [f"{change} {number}" for agent in (opener, joiner) if agent.store.links.all()]
                 hold(not linked, f"devices were linked although a message was changed: {linked}")
         relay.tamper = genuine
+        opener = await _agent_at(devices, "opener", relay.url)
         await _try_to_link(opener, joiner)
         hold(opener.store.links.all() and joiner.store.links.all(), "an untampered code does not link")
     return Seen(f"{tried} codes with a changed message: 0 links; the next code, untampered, links")
+
+
+async def _agent_at(devices: Devices, name: str, url: str) -> Agent:
+    agent = await devices.start(name, relays=(url,))
+    async with asyncio.timeout(30):
+        while not agent._dialer._d.relays().shared():
+            await asyncio.sleep(0.02)
+    return agent
 
 
 async def _try_to_link(opener: Agent, joiner: Agent) -> None:
