@@ -102,14 +102,21 @@ async def with_an_epoch_lost(pair: Pair, folder: Path, devices: Devices, backups
     return desktop
 
 
-async def test_a_source_restored_to_before_the_handoff_learns_that_it_is_over_and_takes_part_again(
-    two_agents: Pair, folder: Path, devices: Devices, backups: Backups
-) -> None:
-    laptop, desktop = two_agents
+async def handed_over_since_the_copy(two_agents: Pair, folder: Path, devices: Devices, backups: Backups) -> Agent:
+    """The laptop, whose home was copied before it handed its session to the desktop."""
+    laptop = two_agents.laptop
     await laptop.start([folder])
     await backups.copy(laptop)
     laptop = await devices.start("laptop")
     assert (await laptop.to("desktop")).outcome == "done"
+    return laptop
+
+
+async def test_a_source_restored_to_before_the_handoff_learns_that_it_is_over_and_takes_part_again(
+    two_agents: Pair, folder: Path, devices: Devices, backups: Backups
+) -> None:
+    desktop = two_agents.desktop
+    laptop = await handed_over_since_the_copy(two_agents, folder, devices, backups)
     laptop = await backups.restore(laptop)
     assert role(laptop) == ("primary", 1)
     await meet(laptop, desktop)
@@ -249,11 +256,8 @@ async def test_a_clone_and_the_original_are_told_apart_when_they_meet_a_common_p
     two_agents: Pair, folder: Path, devices: Devices, backups: Backups
 ) -> None:
     """One at a time, as two machines with one identity that are switched on in turns."""
-    laptop, desktop = two_agents
-    await laptop.start([folder])
-    await backups.copy(laptop)
-    laptop = await devices.start("laptop")
-    assert (await laptop.to("desktop")).outcome == "done"
+    desktop = two_agents.desktop
+    laptop = await handed_over_since_the_copy(two_agents, folder, devices, backups)
     await devices.stop("laptop")
     original = laptop.home.path.with_name("original")
     laptop.home.path.rename(original)
@@ -302,11 +306,8 @@ async def test_two_clones_that_are_there_at_once_follow_each_other_at_their_comm
     two_agents: Pair, folder: Path, devices: Devices, backups: Backups
 ) -> None:
     """The peer keeps one connection to an identity: each of the two is judged anew when it gets it."""
-    laptop, desktop = two_agents
-    await laptop.start([folder])
-    await backups.copy(laptop)
-    laptop = await devices.start("laptop")
-    assert (await laptop.to("desktop")).outcome == "done"
+    desktop = two_agents.desktop
+    laptop = await handed_over_since_the_copy(two_agents, folder, devices, backups)
     noticed: list[str] = []
     desktop.on("peer-rolled-back", lambda _: noticed.append("rolled back"))
     clone = await backups.clone(laptop)
