@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The target's shell: carries out what protocol.target decides. Layer: agent.
+"""The target's shell: carries out what protocol.target_rules decides. Layer: agent.
 
 Specification: docs/specs/handoff-v2.md §7. One task per handoff takes events from one queue, in order. Long work
 (fetching, sealing, putting in place) runs in a task of its own and comes back as an event, so that a Query is
@@ -40,7 +40,7 @@ from p2p_handoff.errors import (
 )
 from p2p_handoff.ids import TxnId
 from p2p_handoff.limits import OFFER_LIFETIME, PEER_DEAD_AFTER, SOURCE_SILENCE
-from p2p_handoff.protocol import agreement, judgement
+from p2p_handoff.protocol import agreement, judgement, target_rules
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.admission import Admitted
@@ -287,7 +287,7 @@ class Incoming:
             return
         before = self.machine
         try:
-            self.machine, effects = tgt.step(before, event)
+            self.machine, effects = target_rules.step(before, event)
         except RemoteProtocolError as error:
             log.warning("handoff %s: %s", self.txn[:6], error)
             return

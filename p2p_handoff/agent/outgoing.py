@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The source's shell: carries out what protocol.source decides. Layer: agent.
+"""The source's shell: carries out what protocol.source_rules decides. Layer: agent.
 
 Specification: docs/specs/handoff-v2.md §6. One task per handoff takes events from one queue, in order. Durable
 effects are awaited before the next one starts. Nothing is decided here but when to dial again and when to stop
@@ -40,7 +40,7 @@ from p2p_handoff.errors import (
 )
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.limits import OFFER_LIFETIME
-from p2p_handoff.protocol import agreement, judgement
+from p2p_handoff.protocol import agreement, judgement, source_rules
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.outcome import Outcome, Result
@@ -256,7 +256,7 @@ class Outgoing:
         before = self.machine
         try:
             self._check(event)
-            self.machine, effects = src.step(before, event)
+            self.machine, effects = source_rules.step(before, event)
         except (RemoteProtocolError, TrustError) as error:
             # Nothing that does not verify or has no place here decides anything.
             log.warning("handoff %s: %s", self.plan.txn[:6], error)

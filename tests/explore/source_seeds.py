@@ -11,7 +11,7 @@ import pytest
 
 from p2p_handoff.content.digests import digest
 from p2p_handoff.ids import TxnId
-from p2p_handoff.protocol import judgement, wishes
+from p2p_handoff.protocol import judgement, source_rules, wishes
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.outcome import Outcome, Result
@@ -35,7 +35,7 @@ _FAILED: Final = Outcome(Result.FAILED)
 
 
 def _source(patch: pytest.MonkeyPatch, state: SourceState, event: type, then: SourceState, *effects: Any) -> None:
-    patch.setitem(src.SOURCE_RULES, (state, event), src.Rule(then, only(*effects)))
+    patch.setitem(source_rules.MOVE_RULES, (state, event), source_rules.Rule(then, only(*effects)))
 
 
 def _thaws_by_itself(patch: pytest.MonkeyPatch, event: type) -> None:
@@ -118,16 +118,16 @@ def freeze_is_not_durable(patch: pytest.MonkeyPatch) -> None:
 
 def grant_goes_before_the_freeze(patch: pytest.MonkeyPatch) -> None:
     _grants_from_memory(patch)
-    swapped = src.Rule(
+    swapped = source_rules.Rule(
         _S.FROZEN, lambda machine, event: (machine, (src.SendGrant(machine.nonce), src.StoreFrozen(event.root)))
     )
-    patch.setitem(src.SOURCE_RULES, (_S.FREEZING, src.FinalTaken), swapped)
+    patch.setitem(source_rules.MOVE_RULES, (_S.FREEZING, src.FinalTaken), swapped)
 
 
 def grants_without_freezing(patch: pytest.MonkeyPatch) -> None:
     _grants_from_memory(patch)
-    skipped = src.Rule(_S.FROZEN, lambda machine, _event: (machine, (src.SendGrant(machine.nonce),)))
-    patch.setitem(src.SOURCE_RULES, (_S.FREEZING, src.FinalTaken), skipped)
+    skipped = source_rules.Rule(_S.FROZEN, lambda machine, _event: (machine, (src.SendGrant(machine.nonce),)))
+    patch.setitem(source_rules.MOVE_RULES, (_S.FREEZING, src.FinalTaken), skipped)
 
 
 def full_disk_is_ignored_at_the_freeze(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError, LocalProtocolError, RemoteProtocolError, StorageError, TrustError
 from p2p_handoff.ids import SessionId, TxnId
 from p2p_handoff.limits import OFFER_LIFETIME
-from p2p_handoff.protocol import agreement, judgement
+from p2p_handoff.protocol import agreement, judgement, source_rules
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.messages import Mode
@@ -38,7 +38,7 @@ def take_event(doing: Doing, txn: TxnId, event: Any) -> None:
         out = doing.outs[txn] = replace(out, resumed=event.root)
     try:
         _check(doing, out, event)
-        machine, effects = src.step(before, event)
+        machine, effects = source_rules.step(before, event)
     except (RemoteProtocolError, TrustError):
         return
     except LocalProtocolError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from p2p_handoff.errors import TrustError
 from p2p_handoff.ids import TxnId
-from p2p_handoff.protocol import aftermath, judgement
+from p2p_handoff.protocol import aftermath, judgement, target_rules
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.aftermath import Answer
@@ -33,7 +33,7 @@ _T: Final = TargetState
 
 
 def _target(patch: pytest.MonkeyPatch, state: TargetState, event: type, then: TargetState, *effects: Any) -> None:
-    patch.setitem(tgt.TARGET_RULES, (state, event), tgt.Rule(then, only(*effects)))
+    patch.setitem(target_rules.MOVE_RULES, (state, event), target_rules.Rule(then, only(*effects)))
 
 
 def _accepts_anything(patch: pytest.MonkeyPatch) -> None:
@@ -108,8 +108,8 @@ def no_nonce_check(patch: pytest.MonkeyPatch) -> None:
 def accepted_again(patch: pytest.MonkeyPatch) -> None:
     _accepts_anything(patch)
     for state in (_T.ACCEPTED, _T.RESUMED):
-        again = tgt.Rule(_T.SEALING, lambda machine, event: (machine, (tgt.SealGranted(event.manifest),)))
-        patch.setitem(tgt.TARGET_RULES, (state, tgt.GrantVerified), again)
+        again = target_rules.Rule(_T.SEALING, lambda machine, event: (machine, (tgt.SealGranted(event.manifest),)))
+        patch.setitem(target_rules.MOVE_RULES, (state, tgt.GrantVerified), again)
 
 
 def accepts_in_the_same_epoch(patch: pytest.MonkeyPatch) -> None:

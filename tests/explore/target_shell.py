@@ -17,7 +17,7 @@ from p2p_handoff.errors import (
     TrustError,
 )
 from p2p_handoff.ids import TxnId
-from p2p_handoff.protocol import aftermath, agreement, judgement
+from p2p_handoff.protocol import aftermath, agreement, judgement, target_rules
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.judgement import Terms
@@ -42,7 +42,7 @@ def take_event(doing: Doing, txn: TxnId, event: Any) -> None:
         return
     before = doing.ins[txn].machine
     try:
-        machine, effects = tgt.step(before, event)
+        machine, effects = target_rules.step(before, event)
     except RemoteProtocolError:
         return
     except LocalProtocolError as error:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from p2p_handoff.protocol import source as src
+from p2p_handoff.protocol import source_rules
 from p2p_handoff.protocol.rules import only
 from tests.explore import cast
 from tests.explore.move import World
@@ -81,8 +82,8 @@ def test_a_crash_comes_between_any_two_effects() -> None:
 
 
 def test_a_violation_comes_with_its_shortest_story(monkeypatch: pytest.MonkeyPatch) -> None:
-    deaf = src.Rule(src.SourceState.FROZEN, only())
-    monkeypatch.setitem(src.SOURCE_RULES, (src.SourceState.FROZEN, src.Connected), deaf)
+    deaf = source_rules.Rule(src.SourceState.FROZEN, only())
+    monkeypatch.setitem(source_rules.MOVE_RULES, (src.SourceState.FROZEN, src.Connected), deaf)
     found = explore(ONCE)
     assert found.violation == "I7"
     assert found.stuck > 0

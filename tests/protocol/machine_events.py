@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from p2p_handoff.protocol import source as src
+from p2p_handoff.protocol import source_rules, target_rules
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.messages import Cancel, Finish, Mode, Query, RejectReason, Request, Round
 from p2p_handoff.protocol.outcome import Outcome, Result
@@ -62,20 +63,28 @@ def target_in(state: TargetState, mode: Mode = Mode.MOVE, **fields: Any) -> Targ
     return Target(TXN, SESSION, SOURCE, mode, state, **{"parts": (PART,), "round": 1, "outcome": outcome, **fields})
 
 
-def source_steps() -> Iterator[tuple[Source, src.SourceEvent, src.Step]]:
+def source_steps() -> Iterator[tuple[Source, src.SourceEvent, source_rules.Step]]:
     """Every listed pair, with and without a nonce and a wish to cancel."""
-    tables = {Mode.MOVE: src.SOURCE_RULES, Mode.COPY: src.COPY_RULES, Mode.MERGE: src.COPY_RULES}
+    tables = {
+        Mode.MOVE: source_rules.MOVE_RULES,
+        Mode.COPY: source_rules.COPY_RULES,
+        Mode.MERGE: source_rules.COPY_RULES,
+    }
     for mode, state, event in itertools.product(Mode, SourceState, SOURCE_EVENTS):
         for nonce, cancel_asked in itertools.product((b"", NONCE), (False, True)):
             machine = source_in(state, mode, nonce=nonce, cancel_asked=cancel_asked)
             if (state, type(event)) in tables[mode]:
-                yield machine, event, src.step(machine, event)
+                yield machine, event, source_rules.step(machine, event)
 
 
-def target_steps() -> Iterator[tuple[Target, tgt.TargetEvent, tgt.Step]]:
+def target_steps() -> Iterator[tuple[Target, tgt.TargetEvent, target_rules.Step]]:
     """Every listed pair."""
-    tables = {Mode.MOVE: tgt.TARGET_RULES, Mode.COPY: tgt.COPY_RULES, Mode.MERGE: tgt.COPY_RULES}
+    tables = {
+        Mode.MOVE: target_rules.MOVE_RULES,
+        Mode.COPY: target_rules.COPY_RULES,
+        Mode.MERGE: target_rules.COPY_RULES,
+    }
     for mode, state, event in itertools.product(Mode, TargetState, TARGET_EVENTS):
         machine = target_in(state, mode)
         if (state, type(event)) in tables[mode]:
-            yield machine, event, tgt.step(machine, event)
+            yield machine, event, target_rules.step(machine, event)

@@ -15,6 +15,7 @@ from typing import Any
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
+from p2p_handoff.protocol import source_rules, target_rules
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.outcome import Outcome
@@ -73,7 +74,7 @@ class SourceDevice:
         if self.machine.state is SourceState.ENDED:
             return
         self.dialling = self.dialling or isinstance(event, src.Disconnected)
-        self.machine, effects = src.step(self.machine, event)
+        self.machine, effects = source_rules.step(self.machine, event)
         for effect in effects:
             self.carry_out(effect)
 
@@ -153,7 +154,7 @@ class TargetDevice:
         if isinstance(event, msg.Grant):
             ours = bool(self.nonce) and event.statement == self.nonce
             event = tgt.GrantVerified(b"") if ours else tgt.GrantUnusable("another nonce")
-        self.machine, effects = tgt.step(self.machine, event)
+        self.machine, effects = target_rules.step(self.machine, event)
         for effect in effects:
             self.carry_out(effect)
 

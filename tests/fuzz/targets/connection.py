@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from p2p_handoff.errors import HandoffError, LocalProtocolError, RemoteProtocolError
 from p2p_handoff.limits import CREDIT_WINDOW
-from p2p_handoff.protocol import codec
+from p2p_handoff.protocol import codec, source_rules, target_rules
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.channels import Channel
@@ -176,7 +176,7 @@ class _SourceHalf(_Half):
         return isinstance(message, src.SOURCE_MESSAGES) and self._step(message, RemoteProtocolError)
 
     def _step(self, event: Any, allowed: type[HandoffError]) -> bool:
-        return _stepped(self, src.step, event, allowed)
+        return _stepped(self, source_rules.step, event, allowed)
 
     @override
     def check(self) -> None:
@@ -209,7 +209,7 @@ class _TargetHalf(_Half):
         return isinstance(message, _WIRE) and self._step(message, RemoteProtocolError)
 
     def _step(self, event: Any, allowed: type[HandoffError]) -> bool:
-        return _stepped(self, tgt.step, event, allowed)
+        return _stepped(self, target_rules.step, event, allowed)
 
     @override
     def check(self) -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError
 from p2p_handoff.protocol import target as tgt
+from p2p_handoff.protocol import target_rules
 from p2p_handoff.protocol.messages import Cancel, Finish, Mode, Query, RejectReason, Request, Round
 from p2p_handoff.protocol.outcome import Outcome, Result
-from p2p_handoff.protocol.target import TargetState, step
+from p2p_handoff.protocol.target import TargetState
+from p2p_handoff.protocol.target_rules import step
 from tests.protocol.example_messages import PART, SESSION, TXN
 from tests.protocol.machine_events import TARGET_EVENTS, target_in, target_steps
 
@@ -96,7 +98,7 @@ def test_what_was_accepted_is_never_abandoned() -> None:
 
 @pytest.mark.parametrize("mode", Mode)
 def test_an_unlisted_message_is_the_peers_error_and_an_unlisted_event_is_ours(mode: Mode) -> None:
-    rules = tgt.TARGET_RULES if mode is Mode.MOVE else tgt.COPY_RULES
+    rules = target_rules.MOVE_RULES if mode is Mode.MOVE else target_rules.COPY_RULES
     for state in T:
         for event in TARGET_EVENTS:
             if (state, type(event)) not in rules:
@@ -114,7 +116,7 @@ def test_a_copy_stores_nothing_and_knows_no_grants() -> None:
 
 
 def test_both_modes_list_only_states_that_they_reach() -> None:
-    for rules, absent in ((tgt.TARGET_RULES, set[TargetState]()), (tgt.COPY_RULES, {T.REFUSED})):
+    for rules, absent in ((target_rules.MOVE_RULES, set[TargetState]()), (target_rules.COPY_RULES, {T.REFUSED})):
         reached = {T.NEW, *(rule.then for rule in rules.values())}
         assert {state for state, _ in rules} == reached == set(T) - absent
 

@@ -9,9 +9,11 @@ import pytest
 
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError
 from p2p_handoff.protocol import source as src
+from p2p_handoff.protocol import source_rules
 from p2p_handoff.protocol.messages import Accept, Accepted, Cancel, Mode, Ready, Refused, Reject, RejectReason, Resumed
 from p2p_handoff.protocol.outcome import Outcome, Result
-from p2p_handoff.protocol.source import SourceState, step
+from p2p_handoff.protocol.source import SourceState
+from p2p_handoff.protocol.source_rules import step
 from tests.protocol.example_messages import NONCE, PART, TXN
 from tests.protocol.machine_events import SOURCE_EVENTS, source_in, source_steps
 
@@ -97,7 +99,7 @@ def test_regression_a_survey_that_ends_after_another_one_changes_nothing(
 
 @pytest.mark.parametrize("mode", Mode)
 def test_an_unlisted_message_is_the_peers_error_and_an_unlisted_event_is_ours(mode: Mode) -> None:
-    rules = src.SOURCE_RULES if mode is Mode.MOVE else src.COPY_RULES
+    rules = source_rules.MOVE_RULES if mode is Mode.MOVE else source_rules.COPY_RULES
     for state in S:
         for event in SOURCE_EVENTS:
             if (state, type(event)) not in rules:
@@ -117,7 +119,10 @@ def test_a_copy_never_freezes_and_a_move_never_finishes() -> None:
 
 
 def test_both_modes_list_only_states_that_they_reach() -> None:
-    for rules, absent in ((src.SOURCE_RULES, {S.FINISHING}), (src.COPY_RULES, {S.FREEZING, S.FROZEN, S.RELEASED})):
+    for rules, absent in (
+        (source_rules.MOVE_RULES, {S.FINISHING}),
+        (source_rules.COPY_RULES, {S.FREEZING, S.FROZEN, S.RELEASED}),
+    ):
         reached = {S.OFFERED, *(rule.then for rule in rules.values())}
         assert {state for state, _ in rules} == reached == set(S) - absent
 
