@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from p2p_handoff.agent.incoming import Incoming, Offer
-from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.policies import pieces_bound, pieces_of
 from p2p_handoff.agent.push_refusals import About, refusal
 from p2p_handoff.agent.report import secrets_as_json
@@ -27,7 +27,6 @@ from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.reunion import Merging
 from p2p_handoff.protocol.wishes import PushFacts
-from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.manifest import Manifest, Part, root_of
 from p2p_handoff.session.ownership import is_lost
 from p2p_handoff.session.policy import Judgement, Verdict
@@ -85,13 +84,9 @@ class Admission:
     def judge_take(self, peer: DeviceId, session: SessionId) -> Judgement:
         """What the settings say to a device that wants a session; of one that is not here only own devices hear."""
         pieces = pieces_bound(self._services.catalog.bindings(session))
-        if not pieces and self._is_own(peer):
+        if not pieces and self._services.is_own(peer):
             return Judgement(Verdict.ACCEPT, frozenset())
         return self._services.policies.of(peer).judge_take(pieces)
-
-    def _is_own(self, peer: DeviceId) -> bool:
-        link = self._services.store.links.get(peer)
-        return link is not None and link.kind is LinkKind.OWN
 
     def check_init(self, peer: DeviceId, init: msg.Init) -> Offer:
         """What an Init offers, once it was found to be allowed.

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from p2p_handoff.adapters.base import Staging
-from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
+from p2p_handoff.agent.outgoing import Outgoing
+from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import in_thread

@@ -29,7 +29,7 @@ from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.names import rename
 from p2p_handoff.agent.naming import Naming
-from p2p_handoff.agent.outgoing import OutgoingPlan
+from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
 from p2p_handoff.agent.policies import Policies

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final, Protocol
+from collections.abc import Awaitable
+from typing import Final, Protocol, TypeVar
 
 from p2p_handoff.agent.report import Report
-from p2p_handoff.errors import HandoffError
+from p2p_handoff.errors import CancelledError, HandoffError
+
+_T = TypeVar("_T")
 
 CANCEL_FOR: Final = 5.0
 """Seconds to wait for the other device's word after a cancel, before it is said how things stand without it."""
@@ -59,3 +62,25 @@ async def end_of(handoff: Handoff, report: asyncio.Future[Report]) -> Report:
             if report.done():
                 raise GivenUpError(report.result()) from None
         raise GivenUpError(handoff.standing()) from None
+
+
+async def unless_given_up(given_up: asyncio.Event, work: Awaitable[_T]) -> _T:
+    """Wait for something as long as it takes, but not longer than the user: a thread that hangs is left alone.
+
+    Args:
+        given_up: Set when the user gives the handoff up.
+        work: What is waited for.
+
+    Raises:
+        CancelledError: The user gave the handoff up.
+    """
+    working = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(given_up.wait())
+    try:
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        waiting.cancel()
+        working.cancel()
+    raise CancelledError("the handoff was cancelled")

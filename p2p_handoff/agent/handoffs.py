@@ -24,7 +24,8 @@ from p2p_handoff.agent.incoming import Incoming, Offer
 from p2p_handoff.agent.learning import Learner
 from p2p_handoff.agent.lessons import Lessons, Rest
 from p2p_handoff.agent.merging import MergeArrivals
-from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
+from p2p_handoff.agent.outgoing import Outgoing
+from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.push_refusals import old_there
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Answer, Consent, RequestBook

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from p2p_handoff.agent.catalog import is_there
 from p2p_handoff.agent.forking import copy_state
-from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
+from p2p_handoff.agent.outgoing import Outgoing
+from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread

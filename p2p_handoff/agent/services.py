@@ -18,6 +18,7 @@ from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.ids import DeviceId, Entropy
 from p2p_handoff.security.identity import Identity
+from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.settings.config import Settings
 from p2p_handoff.store.store import Store
 
@@ -64,3 +65,13 @@ class Services:
     def name_of(self, device: DeviceId) -> str:
         """Display name of any device, this one too."""
         return self.settings.name if device == self.identity.device else self.peer_name(device)
+
+    def is_own(self, device: DeviceId) -> bool:
+        """Whether a device is linked as one's own."""
+        link = self.store.links.get(device)
+        return link is not None and link.kind is LinkKind.OWN
+
+    def asks(self, device: DeviceId) -> bool:
+        """Whether a device is somebody else's, so that a person there is asked."""
+        link = self.store.links.get(device)
+        return link is not None and link.kind is LinkKind.OTHER

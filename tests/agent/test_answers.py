@@ -13,17 +13,13 @@ from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.agent import incoming, outgoing
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.arrivals import Arrivals
-from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.report import Report
-from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import RemoteProtocolError, StorageError, TrustError
 from p2p_handoff.ids import SessionId
-from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
-from p2p_handoff.protocol import target as tgt
 from p2p_handoff.store.generations import Generations
-from tests.agent.devices import Devices, Pair, deaf_to, event, failing, fill, pull_cable, tree, until
+from tests.agent.devices import Devices, Pair, event, failing, fill, pull_cable, tree, until
 
 FILES = {"main.py": b"print('hello')\n"}
 
@@ -116,35 +112,6 @@ async def test_a_release_that_could_not_be_stored_is_tried_again(
     await until(lambda: role(laptop, report) == "secondary")
 
 
-async def test_a_connection_that_breaks_while_it_is_adopted_is_dialled_again(
-    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    laptop, desktop = two_agents
-    kind, adopted = Wire.path_kind, 0
-
-    async def break_again(self: Wire) -> str:
-        nonlocal adopted
-        adopted += self.peer == desktop.device
-        if self.peer == desktop.device and adopted == 2:
-            told = asyncio.create_task(event(laptop, "disconnected"))
-            await asyncio.sleep(0)
-            self.connection_lost("again")
-            await told
-        return await kind(self)
-
-    async def break_first(self: Outgoing, effect: src.Survey) -> None:
-        if adopted == 1:
-            pull_cable(laptop, desktop)
-        await survey(self, effect)
-
-    survey = Outgoing._survey
-    monkeypatch.setattr(Wire, "path_kind", break_again)
-    monkeypatch.setitem(Outgoing._EFFECTS, src.Survey, break_first)
-    report = await handed_over(laptop, folder)
-    assert report.outcome == "done"
-    assert adopted > 2
-
-
 # --- the target's troubles --------------------------------------------------------------------------
 
 
@@ -194,42 +161,6 @@ async def test_old_states_that_cannot_be_forgotten_do_not_change_how_a_handoff_e
     report = await asyncio.wait_for(desktop.to("laptop", session), 10)
     assert (report.outcome, report.text) == ("done", "")
     assert (await arrived)["outcome"] == "done"
-
-
-async def test_a_target_that_never_says_that_it_resumed_is_not_waited_for(
-    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def silent(_self: Incoming, _effect: tgt.SendResumed) -> None:
-        return
-
-    monkeypatch.setitem(Incoming._EFFECTS, tgt.SendResumed, silent)
-    monkeypatch.setattr(outgoing, "RESUME_FOR", 0.3)
-    report = await handed_over(two_agents.laptop, folder)
-    assert report.outcome == "done"
-    assert "not said yet" in report.text
-
-
-async def test_a_target_that_does_not_answer_a_grant_leaves_a_doubt_in_time(
-    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    laptop, desktop = two_agents
-    monkeypatch.setattr(outgoing, "ANSWER_FOR", 0.3)
-    hear = deaf_to(desktop, msg.Grant)
-    report = await handed_over(laptop, folder)
-    assert (report.outcome, role(laptop, report)) == ("in-doubt", "frozen")
-    hear()
-    pull_cable(laptop, desktop)
-    await until(lambda: role(laptop, report) == "secondary", 10)
-    assert role(desktop, report) == "primary"
-
-
-async def test_a_target_that_takes_and_does_nothing_ends_the_handoff_in_time(
-    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outgoing, "ANSWER_FOR", 0.3)
-    deaf_to(two_agents.desktop, msg.Round)
-    report = await handed_over(two_agents.laptop, folder)
-    assert (report.outcome, role(two_agents.laptop, report)) == ("failed", "primary")
 
 
 async def test_an_acceptance_of_another_grant_decides_nothing_and_the_true_one_still_does(

@@ -153,7 +153,7 @@ async def test_a_stop_between_becoming_secondary_and_telling_the_adapters_is_mad
         """The process ends here."""
 
     with monkeypatch.context() as broken:
-        broken.setattr("p2p_handoff.agent.outgoing.Outgoing._each_part", stopped)
+        broken.setattr("p2p_handoff.agent.letting_go._each_part", stopped)
         await laptop.to("desktop", folder)
     await until(lambda: not laptop.handoffs.active())
     await devices.stop("laptop")

@@ -198,7 +198,7 @@ async def test_a_cancel_at_every_step_from_either_side(
     if phase.name == "released":
         outgoing = laptop.handoffs.outgoing_of(laptop.sessions()[0].id)
         assert outgoing is not None
-        outgoing._events.put_nowait(src.ResumeOverdue())
+        outgoing.happened(src.ResumeOverdue())
     await until(lambda: not laptop.handoffs.active() and not desktop.handoffs.active())
     assert await usable(primary, other, asks=phase.asks)
 

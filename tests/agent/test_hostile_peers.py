@@ -54,8 +54,7 @@ def lie(
     honest = Outgoing._manifest
 
     def manifest(self: Outgoing) -> bytes:
-        assert self._picture is not None
-        return encode_manifest(change(self._picture.manifest)) if self.machine.state in states else honest(self)
+        return encode_manifest(change(self._content.manifest)) if self.machine.state in states else honest(self)
 
     monkeypatch.setattr(Outgoing, "_manifest", manifest)
 

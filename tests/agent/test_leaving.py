@@ -12,7 +12,8 @@ import pytest
 
 from p2p_handoff import SecretsError
 from p2p_handoff.agent import fetching
-from p2p_handoff.agent.outgoing import Outgoing, OutgoingPlan
+from p2p_handoff.agent.outgoing_init import init_message
+from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.report import Report
 from p2p_handoff.content.compression import unpack
 from p2p_handoff.content.digests import digest
@@ -259,8 +260,9 @@ async def test_a_forks_parent_with_secrets_is_named_to_own_devices_only(
     secret = replace(plain, parts=(replace(plain.parts[0], secrets=(Secret(b".env", "env-secret"),)),))
     for parent, shown in ((encode_manifest(plain), True), (encode_manifest(secret), named)):
         plan = OutgoingPlan(TxnId("t" * 26), record.id, desktop.device, Mode.MERGE, parent=parent)
-        merging = Outgoing(laptop.handoffs._services, plan)
-        assert merging._init_message().parent == (parent if shown else b"")
+        init = init_message(laptop.handoffs._services, plan, keeps_secrets=False)
+        assert init.parent == (parent if shown else b"")
+        assert init_message(laptop.handoffs._services, plan, keeps_secrets=True).parent == b""
 
 
 async def test_a_part_that_is_elsewhere_lists_only_what_is_kept_back(two_people: Pair, devices: Devices) -> None:

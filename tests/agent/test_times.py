@@ -11,7 +11,7 @@ import pytest
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.dialer import Dialer
-from p2p_handoff.agent.outgoing import RECONNECT_FOR
+from p2p_handoff.agent.outgoing_connection import RECONNECT_FOR
 from p2p_handoff.agent.reaching import FIRST_CONNECT_FOR
 from p2p_handoff.agent.retry import MAX_DELAY
 from p2p_handoff.agent.seeking import CALM_DELAY

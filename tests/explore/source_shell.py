@@ -86,7 +86,7 @@ def _target_key(doing: Doing, out: Out) -> bytes:
 
 
 def init_message(doing: Doing, out: Out) -> msg.Init:
-    """Outgoing._init_message."""
+    """agent.outgoing_init."""
     machine = out.machine
     held = doing.held(machine.session)
     assert held is not None

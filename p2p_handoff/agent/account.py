@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one side of a handoff tells of it, while it runs and when it ends: the same for both sides. Layer: agent.
+
+Specification: docs/specs/control.md §5. Each side adds to the report what only it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from p2p_handoff.agent.current_wire import CurrentWire
+from p2p_handoff.agent.report import Report, outcome_error
+from p2p_handoff.agent.services import Services
+from p2p_handoff.errors import HandoffError
+from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.protocol.outcome import Outcome
+from p2p_handoff.protocol.source import Source
+from p2p_handoff.protocol.target import Target
+
+PROGRESS_INTERVAL: Final = 0.2
+"""Seconds between two events of progress at the least."""
+
+
+class Moved(Protocol):
+    """What a transfer has moved so far, as either side counts it."""
+
+    content_bytes: int
+    """Uncompressed bytes."""
+    remaining: int
+    """Uncompressed bytes still missing, as far as known."""
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Which handoff it is, and which side of it tells."""
+
+    txn: TxnId
+    session: SessionId
+    peer: DeviceId
+    is_source: bool
+
+
+class Account:
+    """Begun with the handoff.
+
+    Args:
+        services: The agent's parts.
+        subject: The handoff.
+        wire: How the other device is reached.
+    """
+
+    def __init__(self, services: Services, subject: Subject, wire: CurrentWire) -> None:
+        self.failure: HandoffError | None = None
+        """What made this side fail."""
+        self._services = services
+        self._subject = subject
+        self._wire = wire
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._paused_at = 0.0
+        self._pause = 0.0
+        """Seconds."""
+
+    @property
+    def peer_name(self) -> str:
+        """The other device."""
+        return self._services.peer_name(self._subject.peer)
+
+    @property
+    def seconds(self) -> float:
+        """Since the handoff began."""
+        return self._loop.time() - self._began
+
+    def pause_began(self) -> None:
+        """Nobody may act on the session from now on; what is said again changes nothing."""
+        self._paused_at = self._paused_at or self._loop.time()
+
+    def pause_ended(self) -> None:
+        """The target may act, as far as this side knows."""
+        if self._paused_at:
+            self._pause = self._loop.time() - self._paused_at
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Tell of an event of this handoff."""
+        self._services.events.emit(event, txn=self._subject.txn, session=self._subject.session, **fields)
+
+    def tell_progress(self, machine: Source | Target, moved: Moved, **wire_bytes: int) -> None:
+        """Tell how far it is.
+
+        Args:
+            machine: This side's.
+            moved: What was transferred.
+            **wire_bytes: ``sent_bytes`` or ``received_bytes``: on the bulk channel, compressed.
+        """
+        self.emit(
+            "progress",
+            phase=machine.state.value,
+            round=machine.round,
+            bytes=moved.content_bytes,
+            remaining=moved.remaining,
+            objects=moved.objects,
+            **wire_bytes,
+        )
+
+    def report(self, outcome: Outcome) -> Report:
+        """How it ended, or stands, as far as both sides report it alike."""
+        subject, peer = self._subject, self.peer_name
+        record = self._services.store.sessions.get(subject.session)
+        error = outcome_error(outcome, peer, self.failure, source=subject.is_source)
+        return Report(
+            outcome=outcome.result.value,
+            txn=subject.txn,
+            session=subject.session,
+            title=record.title if record else "",
+            peer=peer,
+            epoch=record.ownership.epoch if record else 0,
+            seconds=round(self.seconds, 3),
+            pause_ms=round(self._pause * 1000, 1),
+            sent_bytes=0,
+            received_bytes=0,
+            engine=self._wire.engine,
+            path=self._wire.path,
+            rounds=0,
+            reason=outcome.reason.value if outcome.reason else "",
+            text=error.sentence if error else outcome.text,
+            exit_code=int(error.exit_code) if error else 0,
+            error=error,
+        )
