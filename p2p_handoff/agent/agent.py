@@ -171,6 +171,10 @@ class Agent:
         """This device's display name."""
         return self.settings.name
 
+    def name_of(self, device: DeviceId) -> str:
+        """Display name of any device, this one too."""
+        return self.name if device == self.device else self.peer_book.name(device)
+
     @property
     def engine(self) -> str:
         """Name of the engine in use."""

@@ -113,5 +113,7 @@ class Request:
         return self._writer.transport.get_write_buffer_limits()[0]
 
 
-Handler = Callable[[Request], Awaitable[Mapping[str, object]]]
+Answer = Mapping[str, Any]
+"""The fields of a result, JSON-ready."""
+Handler = Callable[[Request], Awaitable[Answer]]
 """Runs one command: returns the result's fields, or raises a HandoffError."""

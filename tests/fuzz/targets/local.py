@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from p2p_handoff.agent import commands
+from p2p_handoff.agent.commands import arguments
 from p2p_handoff.control import schema
 from p2p_handoff.errors import HandoffError, UsageError
 from p2p_handoff.limits import MAX_TITLE
@@ -20,11 +20,11 @@ from tests.fuzz.targets.places import ground
 
 _DOCUMENT: Final = Path(__file__).parents[3] / "docs/configuration.md"
 _CHECKS: Final[tuple[Callable[[Mapping[str, Any]], object], ...]] = (
-    lambda args: commands._text(args, "session"),
-    lambda args: commands._optional_text(args, "kind"),
-    lambda args: commands._directory(args, "into"),
-    lambda args: commands._texts(args, "paths"),
-    commands._types,
+    lambda args: arguments.text(args, "session"),
+    lambda args: arguments.optional_text(args, "kind"),
+    lambda args: arguments.directory(args, "into"),
+    lambda args: arguments.texts(args, "paths"),
+    arguments.types,
 )
 
 
@@ -42,7 +42,7 @@ def _line(data: bytes) -> bool:
     must(0 < len(command) <= schema.MAX_NAME, "a command's name is out of bounds")
     for check in _CHECKS:
         attempt(check, args)
-    number = attempt(commands._number, args, "max_pause", 0.3)
+    number = attempt(arguments.number, args, "max_pause", 0.3)
     must(number is None or 0 <= number < math.inf, "a number out of bounds")
     return True
 

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that hand sessions over and fetch them, and those that answer requests. Layer: agent.
+
+Specification: docs/specs/control.md §5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.commands import arguments
+from p2p_handoff.agent.commands.progress import with_progress
+from p2p_handoff.control.request import Answer, Request
+
+
+class HandoffCommands:
+    """Handoffs between linked devices."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    async def to(self, request: Request) -> Answer:
+        """Hand a session over."""
+        args = request.args
+        text, here = arguments.wish(args)
+        return await with_progress(
+            self._agent,
+            request,
+            self._agent.to(
+                arguments.text(args, "peer"),
+                text,
+                here=here,
+                only=arguments.types(args),
+                max_pause=arguments.number(args, "max_pause", self._agent.settings.max_pause),
+                letting=arguments.letting(args),
+            ),
+        )
+
+    async def take(self, request: Request) -> Answer:
+        """Fetch a session."""
+        args = request.args
+        text, here = arguments.wish(args)
+        return await with_progress(
+            self._agent,
+            request,
+            self._agent.take(
+                text,
+                here=here,
+                peer=arguments.optional_text(args, "from"),
+                only=arguments.types(args),
+                into=arguments.directory(args, "into"),
+            ),
+        )
+
+    async def requests(self, _request: Request) -> Answer:
+        """Requests that wait for an answer."""
+        now = asyncio.get_running_loop().time()
+        return {"requests": [item.as_json(now) for item in self._agent.pending()]}
+
+    async def accept(self, request: Request) -> Answer:
+        """Say yes and wait for the end."""
+        args = request.args
+        pending = self._agent.requests.find(arguments.optional_text(args, "token"))
+        return await with_progress(
+            self._agent,
+            request,
+            self._agent.accept_and_wait(
+                pending.token, only=arguments.types(args), into=arguments.directory(args, "into")
+            ),
+        )
+
+    async def reject(self, request: Request) -> Answer:
+        """Say no."""
+        item = self._agent.reject(
+            arguments.optional_text(request.args, "token"), reason=arguments.optional_text(request.args, "reason") or ""
+        )
+        return {"rejected": item.token, "title": item.title, "from": item.peer}
