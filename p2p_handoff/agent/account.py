@@ -105,8 +105,13 @@ class Account:
             **wire_bytes,
         )
 
-    def report(self, outcome: Outcome) -> Report:
-        """How it ended, or stands, as far as both sides report it alike."""
+    def report(self, outcome: Outcome, *, epoch: int = 0) -> Report:
+        """How it ended, or stands, as far as both sides report it alike.
+
+        Args:
+            outcome: The machine's.
+            epoch: What is told of a session that is not on this device.
+        """
         subject, peer = self._subject, self.peer_name
         record = self._services.store.sessions.get(subject.session)
         error = outcome_error(outcome, peer, self.failure, source=subject.is_source)
@@ -116,7 +121,7 @@ class Account:
             session=subject.session,
             title=record.title if record else "",
             peer=peer,
-            epoch=record.ownership.epoch if record else 0,
+            epoch=record.ownership.epoch if record else epoch,
             seconds=round(self.seconds, 3),
             pause_ms=round(self._pause * 1000, 1),
             sent_bytes=0,

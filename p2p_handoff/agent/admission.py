@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from p2p_handoff.agent.incoming import Incoming, Offer
+from p2p_handoff.agent.incoming import Incoming
+from p2p_handoff.agent.incoming_offer import IncomingOffer
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.policies import pieces_bound, pieces_of
 from p2p_handoff.agent.push_refusals import About, refusal
@@ -88,7 +89,7 @@ class Admission:
             return Judgement(Verdict.ACCEPT, frozenset())
         return self._services.policies.of(peer).judge_take(pieces)
 
-    def check_init(self, peer: DeviceId, init: msg.Init) -> Offer:
+    def check_init(self, peer: DeviceId, init: msg.Init) -> IncomingOffer:
         """What an Init offers, once it was found to be allowed.
 
         Raises:
@@ -114,10 +115,10 @@ class Admission:
         )
         admitted = admission.judge_init(init, standing)
         if admitted is not None and admitted.teaches:
-            return Offer(init, admitted)  # Judged again once that is durable: nothing gives way before.
+            return IncomingOffer(init, admitted)  # Judged again once that is durable: nothing gives way before.
         if init.mode is not Mode.COPY:
             self._make_way(init)
-        return Offer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)
+        return IncomingOffer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)
 
     def _of(self, peer: DeviceId) -> list[Incoming]:
         return [item for item in self._incoming.values() if item.machine.source == peer]

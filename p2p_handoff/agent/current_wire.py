@@ -52,6 +52,10 @@ class CurrentWire:
         """
         self.require().send(message)
 
-    async def learn_path(self, wire: Wire) -> None:
-        """Note how a wire reaches the other device."""
-        self.path = await wire.path_kind()
+    async def learn_path(self) -> None:
+        """Note how the wire reaches the other device.
+
+        Raises:
+            UnreachableError: There is none.
+        """
+        self.path = await self.require().path_kind()

@@ -20,7 +20,8 @@ from typing import Any, Final
 from p2p_handoff.agent import aftermath
 from p2p_handoff.agent.admission import Admission
 from p2p_handoff.agent.arrivals import Arrivals
-from p2p_handoff.agent.incoming import Incoming, Offer
+from p2p_handoff.agent.incoming import Incoming
+from p2p_handoff.agent.incoming_offer import IncomingOffer
 from p2p_handoff.agent.learning import Learner
 from p2p_handoff.agent.lessons import Lessons, Rest
 from p2p_handoff.agent.merging import MergeArrivals
@@ -438,7 +439,7 @@ class Handoffs:
         wire.send(msg.Reject(init.txn, reason, error.what[:500]))
         self._take_failed(init, error)
 
-    def _arrivals_of(self, offer: Offer) -> Arrivals:
+    def _arrivals_of(self, offer: IncomingOffer) -> Arrivals:
         services, init = self._services, offer.init
         if offer.merging is not None:
             return MergeArrivals(services, offer.merging, init.txn, init.source, self.is_busy)

@@ -113,7 +113,7 @@ class OutgoingConnection:
         if self._driver.undecided and self._plan.mode is not Mode.COPY and self._services.is_old(self._plan.target):
             raise old_there(self._services.peer_name(self._plan.target))
         self.current.change(wire)
-        await self.current.learn_path(wire)
+        await self.current.learn_path()
         if not wire.is_open:
             self.lost(wire)
 

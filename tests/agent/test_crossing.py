@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -18,7 +18,6 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.fetching import Fetcher
-from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import digest
@@ -89,25 +88,6 @@ async def test_what_a_live_handoff_puts_in_place_is_not_put_in_place_twice(
     assert (await pushing).outcome == "done"
     await asyncio.wait_for(finishing, 10)
     assert not recovered
-
-
-# --- two connections at once ------------------------------------------------------------------------
-
-
-async def test_a_late_word_on_a_replaced_connection_does_not_bring_it_back(two_people: Pair, folder: Path) -> None:
-    laptop, desktop = two_people
-    pushing = asyncio.create_task(laptop.to("desktop", folder))
-    await event(desktop, "request")
-    incoming = desktop.handoffs.active()[0]
-    assert isinstance(incoming, Incoming)
-    older, newer = incoming._wire, cast("Wire", Purse())
-    assert older is not None
-    incoming.attach(newer)
-    incoming.attach(older)
-    assert incoming._wire is newer
-    pushing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await pushing
 
 
 def take_pictures_slowly(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:

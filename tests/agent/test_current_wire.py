@@ -35,5 +35,5 @@ async def test_the_path_is_that_of_the_last_wire(two_agents: Pair) -> None:
     near, _ = await connected(two_agents)
     current = CurrentWire()
     current.change(near)
-    await current.learn_path(near)
+    await current.learn_path()
     assert current.path == await near.path_kind() != "unknown"

@@ -109,7 +109,7 @@ _WORK: Final = {"fetch": _fetched, "seal": _sealed, "commit": _committed}
 
 
 def _judged(doing: Doing, item: In, event: Any) -> Any:
-    """Incoming._judge; anything but a grant or a query is itself."""
+    """agent.accepting, Accepting.judge; anything but a grant or a query is itself."""
     if item.admitted is None:
         return None if isinstance(event, msg.Grant | msg.Query) else event
     state = item.admitted.state

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The content of an incoming handoff, from the offer to what is staged, verified and on the disk. Layer: agent.
+
+Specification: docs/specs/handoff-v2.md §4, §7. Putting it in place is agent.placing's, once it is this device's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from p2p_handoff.agent.arrivals import Arrivals
+from p2p_handoff.agent.current_wire import CurrentWire
+from p2p_handoff.agent.fetching import Fetcher, PartGoal
+from p2p_handoff.agent.requests import Consent
+from p2p_handoff.agent.services import Services
+from p2p_handoff.agent.space import check_margin, check_space
+from p2p_handoff.agent.work import in_thread
+from p2p_handoff.errors import HandoffError
+from p2p_handoff.protocol import agreement
+from p2p_handoff.protocol import messages as msg
+from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.protocol.target import Target
+from p2p_handoff.session.manifest import Manifest, Part, PartType
+
+log = logging.getLogger(__name__)
+
+
+class IncomingContent:
+    """What arrives by one handoff; ``agree`` comes first.
+
+    Args:
+        services: The agent's parts.
+        init: Which handoff.
+        arrivals: Where the parts go.
+        progressed: Called after each batch that was staged.
+    """
+
+    def __init__(self, services: Services, init: msg.Init, arrivals: Arrivals, progressed: Callable[[], None]) -> None:
+        self.fetcher = Fetcher(init.txn, progressed)
+        self.agreed: Manifest | None = None
+        """As it was offered."""
+        self.latest: Manifest | None = None
+        """As it was last heard of."""
+        self._services = services
+        self._init = init
+        self._arrivals = arrivals
+
+    def agree(self, request: msg.Request) -> tuple[Manifest, tuple[Part, ...]]:
+        """The offer: its manifest, and the offered parts.
+
+        Raises:
+            RemoteProtocolError: It is none.
+        """
+        manifest, parts = agreement.check_offer(request, self._init.session)
+        self.agreed = self.latest = manifest
+        return manifest, parts
+
+    async def choose(self, parts: tuple[Part, ...], answer: Consent) -> tuple[Part, ...]:
+        """What of the offered parts is taken, after a place was chosen for it; nothing where none is wished.
+
+        Args:
+            parts: What is offered.
+            answer: What was said to it.
+
+        Raises:
+            HandoffError: There is no place, or no room there; nothing is left behind.
+        """
+        taken = [part for part in parts if part.id not in answer.without]
+        wished = [part for part in taken if not answer.types or part.type.value in answer.types]
+        chosen = self._arrivals.fitting(wished)
+        if chosen:
+            assert self.agreed is not None
+            await in_thread(self._prepare, self.agreed, chosen, answer.into)
+        return chosen
+
+    def _prepare(self, manifest: Manifest, chosen: tuple[Part, ...], into: Path | None) -> None:
+        """Choose places that have room; a refusal leaves nothing behind."""
+        self._arrivals.prepare(manifest, chosen, into)
+        try:
+            check_space(self._arrivals.all())
+        except HandoffError:
+            self._arrivals.abandon()
+            raise
+
+    async def fetch_round(self, manifest: bytes, machine: Target, current: CurrentWire) -> bool:
+        """Fetch what a round announced.
+
+        Args:
+            manifest: The round's, as it came.
+            machine: What was accepted.
+            current: The way to the source.
+
+        Returns:
+            True when all is here; False when something changed at the source meanwhile.
+
+        Raises:
+            RemoteProtocolError: The manifest is not of what was agreed, or something came that was not asked for.
+            UnreachableError: The wire broke.
+            IntegrityError, PathError, StorageError: It cannot be staged.
+        """
+        complete = await self._fetch(self._later(manifest, machine), machine, current)
+        if complete:
+            if machine.mode is Mode.MOVE:
+                await in_thread(self._services.keeper.prepare, machine.session, machine.txn)
+            await in_thread(check_margin, self._arrivals.all())
+        return complete
+
+    async def fetch_last(self, manifest: bytes, machine: Target, current: CurrentWire) -> bool:
+        """Fetch what a grant, or a Finish, names: the last moment to refuse it.
+
+        Args:
+            manifest: As it came.
+            machine: What was accepted.
+            current: The way to the source.
+
+        Returns:
+            True when all is here; False when something changed at the source after it was frozen.
+
+        Raises:
+            RejectedError: A merge cannot be taken in any more.
+            HandoffError: As for ``fetch_round``.
+        """
+        self.latest = self._later(manifest, machine)
+        complete = await self._fetch(self.latest, machine, current)
+        if complete:
+            await in_thread(check_margin, self._arrivals.all())
+            await self._arrivals.decide(self.latest)
+        return complete
+
+    async def _fetch(self, manifest: Manifest, machine: Target, current: CurrentWire) -> bool:
+        await current.learn_path()
+        goals = self._goals(manifest, machine)
+        for goal in goals:
+            self._arrivals.unseal(goal.part.id)
+        complete = await self.fetcher.fetch(current.require(), goals)
+        if complete:
+            # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
+            await in_thread(self._arrivals.seal, [goal.part for goal in goals])
+        return complete
+
+    def _later(self, manifest: bytes, machine: Target) -> Manifest:
+        assert self.agreed is not None
+        return agreement.check_later(manifest, self.agreed, machine.parts)
+
+    def _goals(self, manifest: Manifest, machine: Target) -> list[PartGoal]:
+        """The accepted parts that are not here as of this manifest."""
+        accepted = frozenset(machine.parts)
+        goals = [
+            PartGoal(part, self._arrivals.staging(part.id))
+            for part in manifest.parts
+            if part.id in accepted and not self._arrivals.is_sealed(part)
+        ]
+        # Small and readable parts first: a conversation is there while files still stream.
+        return sorted(goals, key=lambda goal: goal.part.type is PartType.FILES)
+
+    async def clean_up(self) -> None:
+        """Forget what was staged, once nothing works on it any more."""
+        self._services.keeper.abandon(self._init.txn)
+        try:
+            await in_thread(self._arrivals.abandon)
+        except HandoffError as error:
+            # What cannot be removed changes nothing about how the handoff ends.
+            log.warning("handoff %s leaves something behind: %s", self._init.txn[:6], error)
