@@ -262,6 +262,7 @@ class Assembly:
             name=lambda: self._given.settings.name,
             relays=self.relays,
             room_urls=self.surroundings.room_urls,
+            look=self.surroundings.look,
             manual=self.surroundings.manual,
             announce=self.surroundings.announce_room,
             entropy=self._given.outside.entropy,

@@ -37,9 +37,11 @@ log = logging.getLogger(__name__)
 
 Decide = Callable[[LinkResult], Awaitable[LinkKind | None]]
 """Asks the person; None means no."""
-_FIND_FOR = 8.0
+_FIND_FOR = 9.0
 """Seconds that a joiner looks for the room: discovery may need a moment."""
 _FIND_AGAIN = 0.25
+_ASK_AT: Final = (0.0, 1.0, 3.0, 7.0)
+"""Seconds after which everybody on the network is asked for the room (RFC 6762 §5.2): its announcement may be lost."""
 _TRIED: Final = {
     Role.OPENER: "the code is burnt: somebody used it without knowing its words, by a slip or to get in",
     Role.JOINER: "the code is burnt: what answered does not know these words, by a slip or since somebody sits between",
@@ -54,6 +56,7 @@ class LinkDesk:
     Args:
         name: This device's display name.
         room_urls: Relay URLs at which discovery sees an open room with a nameplate.
+        look: Asks everybody on the network anew what they announce.
         manual: Relay URLs given by hand.
         announce: Tells the network about the open room, or None when it is closed.
         clock: Monotonic seconds.
@@ -65,6 +68,7 @@ class LinkDesk:
     name: Callable[[], str]
     relays: Relays
     room_urls: Callable[[int], Sequence[str]]
+    look: Callable[[], None]
     manual: Sequence[str]
     announce: Callable[[tuple[RoomId, int] | None], Awaitable[None]]
     entropy: Entropy
@@ -157,7 +161,8 @@ async def _first_message(rooms: Sequence[Room]) -> tuple[Room, bytes]:
 
 @contextlib.asynccontextmanager
 async def _find_room(desk: LinkDesk, nameplate: int) -> AsyncIterator[Room]:
-    deadline = desk.clock() + _FIND_FOR
+    begun = desk.clock()
+    ask_at = list(_ASK_AT)
     while True:
         for url in dict.fromkeys((*desk.room_urls(nameplate), *desk.manual)):
             async with contextlib.AsyncExitStack() as stack:
@@ -173,11 +178,15 @@ async def _find_room(desk: LinkDesk, nameplate: int) -> AsyncIterator[Room]:
                 finally:
                     await room.close()
                 return
-        if desk.clock() > deadline:
+        past = desk.clock() - begun
+        if past > _FIND_FOR:
             raise NotFoundError(
                 f"no device shows a code with the number {nameplate}",
                 advice="check the number; both devices must be on one network or use the same relay",
             )
+        if ask_at and past >= ask_at[0]:
+            ask_at = [later for later in ask_at if later > past]
+            desk.look()
         await asyncio.sleep(_FIND_AGAIN)
 
 

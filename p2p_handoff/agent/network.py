@@ -55,6 +55,9 @@ class Lookout(Protocol):
     async def update(self, announcement: Announcement | None, known: Acquaintances) -> None:
         """Advertise something else from now on, or recognise others."""
 
+    def look(self) -> None:
+        """Ask everybody anew what they announce, naming nobody."""
+
     async def close(self) -> None:
         """Take the announcement back and look no longer."""
 

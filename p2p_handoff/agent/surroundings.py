@@ -97,6 +97,11 @@ class Surroundings:
             for host in seen.addresses
         ]
 
+    def look(self) -> None:
+        """Ask everybody on the network anew what they announce; nobody is named."""
+        if self._discovery is not None:
+            self._discovery.look()
+
     async def announce_room(self, room: Room | None) -> None:
         """Tell the network about the open room, or that there is none any more."""
         self._room = room

@@ -14,8 +14,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
-from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf, current_time_millis
-from zeroconf._dns import DNSRecord
+from zeroconf import DNSQuestionType, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from p2p_handoff.discovery.addresses import Interface, dialable
@@ -30,6 +29,7 @@ from p2p_handoff.discovery.announcement import (
 from p2p_handoff.discovery.appearance import ROTATION, Appearance
 from p2p_handoff.discovery.interfaces import membership_selectors, usable_interfaces
 from p2p_handoff.discovery.publisher import Publisher
+from p2p_handoff.discovery.records import Records
 from p2p_handoff.discovery.responder import LocalResponder, families
 from p2p_handoff.discovery.sightings import SightingBook
 from p2p_handoff.discovery.veil import Acquaintances
@@ -48,9 +48,6 @@ FLUSH_DELAY: Final = 1.1
 """Seconds for which a replaced record still stands beside the new one, and a margin (RFC 6762 §10.2: one second)."""
 MAX_RESOLVING: Final = 256
 """Questions under way at once: more come only from a flood."""
-
-_PTR, _TXT, _SRV, _IN = 12, 16, 33, 1
-"""Record types and class of RFC 1035 §3.2 and RFC 2782."""
 
 
 class Discovery:
@@ -163,6 +160,11 @@ class Discovery:
         answers = await asyncio.gather(*(self._ask(name) for name in self._book.names_of(device)))
         return any(answers)
 
+    def look(self) -> None:
+        """Ask everybody on all networks anew, for example for a room whose announcement was lost; nobody is named."""
+        if self._zeroconf is not None:
+            Records(self._zeroconf.zeroconf).ask_all()
+
     async def close(self) -> None:
         """Say goodbye and stop; no callback is called after this."""
         async with self._changing:
@@ -249,7 +251,9 @@ class Discovery:
         """
         if self._browser is not None:
             await self._browser.async_cancel()
-        zeroconf.zeroconf.cache.async_remove_records(list(self._pointers(zeroconf).values()))
+        Records(zeroconf.zeroconf).lose(*self._others(zeroconf.zeroconf))
+        for name in tuple(self._resolving):
+            self._stop_asking(name)
         self._browse(zeroconf)
         for name in self._book.instances:
             self._run(name, self._unless_heard(name))
@@ -262,14 +266,13 @@ class Discovery:
 
     def _look_again(self, zeroconf: AsyncZeroconf) -> None:
         """Read what is known of all instances anew: others are recognised now."""
-        for name in self._pointers(zeroconf):
+        for name in self._others(zeroconf.zeroconf):
             self._run(name, self._resolve_settled(zeroconf.zeroconf, name))
 
-    def _pointers(self, zeroconf: AsyncZeroconf) -> dict[str, DNSRecord]:
-        """What is cached of the instances of others, by name."""
-        found = zeroconf.zeroconf.cache.async_all_by_details(SERVICE_TYPE, _PTR, _IN)
-        named = {str(getattr(pointer, "alias", "")): pointer for pointer in found}
-        return {name: one for name, one in named.items() if not self._publisher.appearance.is_own(_label(name))}
+    def _others(self, zeroconf: Zeroconf) -> list[str]:
+        """The instances of others that were heard."""
+        names = Records(zeroconf).instances()
+        return [name for name in names if not self._publisher.appearance.is_own(_label(name))]
 
     async def _rotate(self) -> None:
         """Take another random name when the time of the present one is over."""
@@ -290,14 +293,14 @@ class Discovery:
         if self._publisher.is_echo(_label(name)):
             return
         if state_change is ServiceStateChange.Removed:
+            self._stop_asking(name)
             self._book.remove(name)
         else:
             self._run(name, self._resolve_settled(zeroconf, name))
 
     def _run(self, name: str, question: Coroutine[None, None, bool]) -> None:
         """Put a question about an instance; a newer one takes the place of an older one."""
-        if (older := self._resolving.pop(name, None)) is not None:
-            older.cancel()
+        self._stop_asking(name)
         if len(self._resolving) >= MAX_RESOLVING:
             question.close()
             self.ignored += 1
@@ -306,6 +309,10 @@ class Discovery:
         self._resolving[name] = task
         task.add_done_callback(lambda done: self._answered(name, done))
 
+    def _stop_asking(self, name: str) -> None:
+        if (question := self._resolving.pop(name, None)) is not None:
+            question.cancel()
+
     def _answered(self, name: str, done: asyncio.Task[bool]) -> None:
         if self._resolving.get(name) is done:
             del self._resolving[name]
@@ -313,12 +320,13 @@ class Discovery:
             log.error("discovery of a device failed", exc_info=error)
 
     async def _resolve_settled(self, zeroconf: Zeroconf, name: str) -> bool:
-        """Look now, and once more when records that were replaced have left the cache (RFC 6762 §10.2)."""
+        """Look now, and once more when addresses that were replaced have left the cache (RFC 6762 §10.2)."""
         await self._resolve(zeroconf, name)
         await asyncio.sleep(FLUSH_DELAY)
         return await self._resolve(zeroconf, name)
 
     async def _resolve(self, zeroconf: Zeroconf, name: str) -> bool:
+        Records(zeroconf).weed(name)
         info = AsyncServiceInfo(SERVICE_TYPE, name)
         if not await info.async_request(zeroconf, RESOLVE_DEADLINE * 1000, question_type=DNSQuestionType.QM):
             return False
@@ -353,7 +361,7 @@ class Discovery:
         if self._zeroconf is None:
             return
         for name in self._book.instances:
-            if name not in self._resolving and _lifetime(self._zeroconf.zeroconf, name) < RECONFIRM_BELOW:
+            if name not in self._resolving and Records(self._zeroconf.zeroconf).lifetime(name) < RECONFIRM_BELOW:
                 self._run(name, self._ask(name))
 
     async def _ask(self, name: str) -> bool:
@@ -361,15 +369,13 @@ class Discovery:
         current = self._zeroconf
         if current is None:
             return False
-        cache = current.zeroconf.cache
-        cache.async_remove_records(cache.async_all_by_details(name, _SRV, _IN))
+        records = Records(current.zeroconf)
+        records.forget(name)
         if await self._resolve(current.zeroconf, name):
             return True
         if self._zeroconf is not current:  # closed meanwhile
             return False
-        # Without its pointer the instance counts as new when it is heard again.
-        if (pointer := self._pointers(current).get(name)) is not None:
-            cache.async_remove_records([pointer])
+        records.lose(name)
         self._book.remove(name)
         return False
 
@@ -377,13 +383,6 @@ class Discovery:
 def _label(name: str) -> str:
     """The first label of an instance's name; it may hold dots."""
     return name.removesuffix(f".{SERVICE_TYPE}")
-
-
-def _lifetime(zeroconf: Zeroconf, name: str) -> float:
-    """Seconds for which the newest SRV record of an instance is still good."""
-    records = zeroconf.cache.async_all_by_details(name, _SRV, _IN)
-    now = current_time_millis()
-    return max((float(record.get_remaining_ttl(now)) for record in records), default=0.0)
 
 
 async def _cancel(tasks: Sequence[asyncio.Future[None] | asyncio.Task[bool]]) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Multicast DNS that says on each network only the addresses that this device has there. Layer: I/O ring, zeroconf.
+"""Multicast DNS that says what holds now, and on each network only the addresses there. Layer: I/O ring, zeroconf.
 
-zeroconf says everything on all interfaces: the addresses of a private network would be told in a café. They are of no
-use there either. What this overrides is pinned by tests/discovery/test_responder.py.
-Specification: docs/specs/discovery.md §3.
+zeroconf puts an answer off for a second if it gave the same one just before (RFC 6762 §6), and then sends it as it was:
+after a change it would take the change back, and tell a name that is used no longer. It says everything on all
+interfaces: the addresses of a private network would be told in a café. What this overrides is pinned by
+tests/discovery/test_responder.py. Specification: docs/specs/discovery.md §2, §3.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Final
 
 from typing_extensions import override
 from zeroconf import IPVersion, Zeroconf
-from zeroconf._dns import DNSAddress, DNSRecord
+from zeroconf._dns import DNSAddress, DNSNsec, DNSPointer, DNSRecord, DNSService, DNSText
 from zeroconf._protocol.outgoing import DNSOutgoing
+from zeroconf._services.registry import ServiceRegistry
 
 from p2p_handoff.discovery.addresses import Interface
 
@@ -46,12 +48,15 @@ class LocalResponder(Zeroconf):
         v6_flow_scope: tuple[()] | tuple[int, int] = (),
         transport: Any = None,
     ) -> None:
-        """Send a packet, on each interface with the addresses of that one only."""
-        if not out.flags & _RESPONSE or len(self.own_interfaces) <= 1:
+        """Send a packet: what holds now, and on each interface with the addresses of that one only."""
+        if not out.flags & _RESPONSE:
             super().async_send(out, addr, port, v6_flow_scope, transport)
             return
+        holding = as_of_now(out, self.registry)
         for sender in [transport] if transport is not None else list(self.engine.senders):
-            fitting = for_interface(out, _interface(sender.sock_name, self.own_interfaces))
+            fitting = holding
+            if len(self.own_interfaces) > 1:
+                fitting = for_interface(holding, _interface(sender.sock_name, self.own_interfaces))
             if fitting.answers:
                 super().async_send(fitting, addr, port, v6_flow_scope, sender)
 
@@ -63,6 +68,19 @@ def families() -> IPVersion:
     except OSError:
         return IPVersion.V4Only
     return IPVersion.All
+
+
+def as_of_now(out: DNSOutgoing, registry: ServiceRegistry) -> DNSOutgoing:
+    """A packet as it holds now: what was replaced meanwhile by what replaced it, without what is told no longer.
+
+    Args:
+        out: The whole packet, perhaps made a second ago; it is not changed.
+        registry: What this device tells now. A goodbye is for what it tells no longer, and is let through.
+    """
+    packet = _like(out)
+    packet.answers = [(now, when) for record, when in out.answers if (now := _holding(record, registry)) is not None]
+    packet.additionals = [now for record in out.additionals if (now := _holding(record, registry)) is not None]
+    return packet
 
 
 def for_interface(out: DNSOutgoing, interface: Interface | None) -> DNSOutgoing:
@@ -77,12 +95,37 @@ def for_interface(out: DNSOutgoing, interface: Interface | None) -> DNSOutgoing:
     def fits(record: DNSRecord) -> bool:
         return not isinstance(record, DNSAddress) or record.address in own
 
-    packet = DNSOutgoing(out.flags, out.multicast, out.id)
-    packet.questions = out.questions
-    packet.authorities = out.authorities
+    packet = _like(out)
     packet.answers = [(record, now) for record, now in out.answers if fits(record)]
     packet.additionals = [record for record in out.additionals if fits(record)]
     return packet
+
+
+def _like(out: DNSOutgoing) -> DNSOutgoing:
+    """A packet without answers yet."""
+    packet = DNSOutgoing(out.flags, out.multicast, out.id)
+    packet.questions = out.questions
+    packet.authorities = out.authorities
+    return packet
+
+
+def _holding(record: DNSRecord, registry: ServiceRegistry) -> DNSRecord | None:
+    """The record that is told in the place of this one now; None for none."""
+    if record.ttl == 0:
+        return record
+    if isinstance(record, DNSPointer):
+        alias = record.alias.lower()
+        told = registry.async_get_info_name(alias) is not None or alias in registry.async_get_types()
+        return record if told else None
+    if isinstance(record, DNSService | DNSText):
+        info = registry.async_get_info_name(record.key)
+        if info is None:
+            return None
+        return info.dns_service() if isinstance(record, DNSService) else info.dns_text()
+    if isinstance(record, DNSAddress | DNSNsec):
+        hosts = registry.async_get_infos_server(record.key)
+        return record if any(record in info.get_address_and_nsec_records() for info in hosts) else None
+    return record
 
 
 def _interface(bound: tuple[Any, ...], interfaces: Sequence[Interface]) -> Interface | None:

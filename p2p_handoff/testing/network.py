@@ -295,6 +295,11 @@ class SimulatedLookout:
             if others_known:
                 self.hear(other)
 
+    def look(self) -> None:
+        """Ask everybody anew what they announce."""
+        for _, other in sorted(self._others().items()):
+            self.hear(other)
+
     async def close(self) -> None:
         """Say goodbye."""
         self._stop()
@@ -302,8 +307,7 @@ class SimulatedLookout:
             other.hear_goodbye(self.host.name)
 
     def _ask_around(self, pause: float) -> None:
-        for _, other in sorted(self._others().items()):
-            self.hear(other)
+        self.look()
         again = min(2 * pause, LAST_QUESTION)
         self._asking = self.host.network.loop.call_later(pause, self._ask_around, again)
 

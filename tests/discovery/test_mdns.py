@@ -10,6 +10,7 @@ from ipaddress import ip_interface
 
 import pytest
 from zeroconf import DNSQuestionType, ServiceStateChange
+from zeroconf._protocol.outgoing import DNSOutgoing
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from p2p_handoff.discovery.addresses import Interface
@@ -106,6 +107,67 @@ async def test_a_room_opened_right_after_the_start_is_what_remains_seen(start: S
             break
     await asyncio.sleep(0.8)  # an older series of announcements would have been repeated by now
     assert browser.discovery.sightings[DESKTOP.device].room == ROOM
+
+
+async def test_an_answer_that_was_put_off_does_not_take_a_room_back(start: Start) -> None:
+    """Who asks within a second of an announcement is answered a second later: with what holds then (RFC 6762 §6)."""
+    desktop = await start(HIDDEN)
+    await asyncio.sleep(0.6)  # the announcements are over
+    browser = await start(None)
+    await asyncio.sleep(0.5)  # it has asked
+    await desktop.discovery.update(replace(HIDDEN, room=ROOM), STRANGER)
+    await room_seen(browser)
+    await asyncio.sleep(1.5)  # the answer has come
+    assert [seen.room for seen in browser.discovery.rooms] == [ROOM]
+
+
+async def test_a_room_that_is_closed_at_once_is_seen_no_longer(start: Start) -> None:
+    """What is said then was said and replaced a moment ago, and is news all the same (RFC 6762 §10.2)."""
+    desktop, browser = await start(HIDDEN), await start(None)
+    await known_to(browser)
+    await desktop.discovery.update(replace(HIDDEN, room=ROOM), STRANGER)
+    await room_seen(browser)
+    await desktop.discovery.update(HIDDEN, STRANGER)
+    async with asyncio.timeout(PATIENCE):
+        while browser.discovery.rooms:  # noqa: ASYNC110 - strangers are told to nobody
+            await asyncio.sleep(0.01)
+
+
+async def room_seen(watcher: Watcher) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not watcher.discovery.rooms:  # noqa: ASYNC110 - strangers are told to nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("said", [DESKTOP, HIDDEN])
+async def test_a_room_whose_announcements_were_lost_is_found_by_who_looks(
+    start: Start, monkeypatch: pytest.MonkeyPatch, said: Announcement
+) -> None:
+    desktop, browser = await start(said), await start(None)
+    await known_to(browser)
+    with monkeypatch.context() as cut:
+        lost = lose_what_is_sent(desktop, cut)
+        await desktop.discovery.update(replace(said, room=ROOM), STRANGER)
+        await asyncio.gather(*desktop.discovery._publisher.sending())
+        assert len(lost) >= 3
+    assert not browser.discovery.rooms
+    browser.discovery.look()
+    await room_seen(browser)
+
+
+async def known_to(watcher: Watcher) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not watcher.discovery._book.instances:  # noqa: ASYNC110 - strangers are told to nobody
+            await asyncio.sleep(0.01)
+
+
+def lose_what_is_sent(watcher: Watcher, cut: pytest.MonkeyPatch) -> list[DNSOutgoing]:
+    """Nothing of what a device sends arrives; returns what it tried to send."""
+    speaker = watcher.discovery._zeroconf
+    assert speaker is not None
+    lost: list[DNSOutgoing] = []
+    cut.setattr(speaker.zeroconf, "async_send", lambda out, *_arguments: lost.append(out))
+    return lost
 
 
 async def test_a_withdrawn_announcement_is_lost(start: Start) -> None:
@@ -253,9 +315,7 @@ async def test_who_was_a_stranger_is_recognised_once_there_is_a_link(start: Star
 async def test_a_room_of_a_stranger_is_in_sight(start: Start) -> None:
     laptop = await start(None)
     await start(replace(HIDDEN, room=ROOM))
-    async with asyncio.timeout(PATIENCE):
-        while not laptop.discovery.rooms:  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0.01)
+    await room_seen(laptop)
     (stranger,) = laptop.discovery.rooms
     assert (stranger.room, stranger.port, stranger.addresses) == (ROOM, 4712, ("127.0.0.1",))
     assert not laptop.discovery.sightings
@@ -283,9 +343,7 @@ async def test_strangers_are_asked_again_like_acquaintances(start: Start) -> Non
     """Or whoever listens to the questions would see who is recognised."""
     laptop = await start(None)
     desktop = await start(HIDDEN)
-    async with asyncio.timeout(PATIENCE):
-        while not laptop.discovery._book.instances:  # noqa: ASYNC110 - strangers are told to nobody
-            await asyncio.sleep(0.01)
+    await known_to(laptop)
     assert not laptop.discovery.sightings
     await desktop.discovery.update(None, STRANGER)
     async with asyncio.timeout(PATIENCE):
