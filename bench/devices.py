@@ -19,8 +19,8 @@ from bench.places import Pair, Place
 
 HANDOFF: Final = str(Path(sys.executable).parent / "handoff")
 PORTS: Final = (47801, 47802)
-COMMAND_DEADLINE: Final = 120.0
-"""Seconds that one command may take: one that hangs ends the measurement."""
+COMMAND_DEADLINE: Final = 1800.0
+"""Seconds that one command may take: one that hangs ends the row. The slow engine needs minutes for ten GiB."""
 _START_DEADLINE: Final = 20.0
 
 
@@ -73,6 +73,11 @@ class Device:
         while self._run(["agent", "status", "--json"]).returncode:
             if self._agent.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"the agent of {self.name} does not start: {self.log()[-500:]}")
+
+    def restart(self, engine: str, other: Device) -> None:
+        """End the agent and start it again."""
+        self.stop()
+        self.start(engine, other)
 
     @property
     def pid(self) -> int:

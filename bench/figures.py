@@ -1,17 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A figure: what was measured, its unit, every run, and what it is compared with. Layer: bench, pure."""
+"""A figure: what was measured, its unit, every run, what it is compared with and must reach. Layer: bench, pure."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from statistics import median
 from typing import Any, Final
 
-from p2p_handoff.errors import UsageError
+from bench.goals import GOALS, Goal, Of
 
-BEGIN: Final = "<!-- figures -->"
-END: Final = "<!-- /figures -->"
+
+class Statistic(StrEnum):
+    """How the runs become one number."""
+
+    MEDIAN = "median"
+    P95 = "95th percentile"
+    MAXIMUM = "maximum"
+
+    def of(self, runs: Sequence[float]) -> float:
+        """The number; the 95th percentile is the nearest rank, so always a run that was seen."""
+        if self is Statistic.MEDIAN:
+            return median(runs)
+        if self is Statistic.MAXIMUM:
+            return max(runs)
+        return sorted(runs)[math.ceil(0.95 * len(runs)) - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,62 +41,76 @@ class Figure:
     compared_with: str = ""
     """What ``reference`` is: another measurement taken alternately with this one, or a promise."""
     reference: tuple[float, ...] = ()
+    goal: str = ""
+    """Key into ``GOALS``."""
+    statistic: Statistic = Statistic.MEDIAN
+    series: str = ""
+    """The curve that it is a point of."""
+    at: float = 0.0
+    """Where on that curve: bytes, files, share changed."""
 
     @property
     def value(self) -> float:
-        """Median of the runs."""
-        return median(self.runs)
+        """The one number of the runs."""
+        return self.statistic.of(self.runs)
+
+    @property
+    def beside(self) -> float | None:
+        """Median of the reference; None without one."""
+        return median(self.reference) if self.reference else None
 
     @property
     def ratio(self) -> float | None:
-        """Median over median of the reference; None without one."""
-        return self.value / median(self.reference) if self.reference and median(self.reference) else None
+        """Value over median of the reference; None without one."""
+        return self.value / self.beside if self.beside else None
+
+    @property
+    def must_reach(self) -> Goal | None:
+        """Its goal, if it has one."""
+        return GOALS[self.goal] if self.goal else None
+
+    @property
+    def judged(self) -> float | None:
+        """The number that its goal is about; None when there is no goal or nothing to compare with."""
+        if self.must_reach is None:
+            return None
+        return self.ratio if self.must_reach.of is Of.RATIO else self.value
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether its goal is reached; None when nothing can be said."""
+        if self.must_reach is None or self.judged is None:
+            return None
+        return self.must_reach.met(self.judged)
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields with the derived ones."""
-        return {**asdict(self), "value": self.value, "ratio": self.ratio}
+        return {**asdict(self), "value": self.value, "ratio": self.ratio, "ok": self.ok}
 
 
-def shown(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+_STORED: Final = ("name", "unit", "compared_with", "goal", "series", "at")
 
 
-def _cells(figure: Figure) -> tuple[str, str, str, str]:
-    spread = f"{shown(min(figure.runs))} to {shown(max(figure.runs))}"
-    if figure.ratio is None:
-        return figure.name, f"{shown(figure.value)} {figure.unit}", spread, ""
-    beside = f"{figure.ratio:.2f} of {shown(median(figure.reference))} {figure.unit} ({figure.compared_with})"
-    return figure.name, f"{shown(figure.value)} {figure.unit}", spread, beside
+def figure_from_json(stored: dict[str, Any]) -> Figure:
+    """The figure that ``as_json`` wrote."""
+    return Figure(
+        runs=tuple(stored["runs"]),
+        reference=tuple(stored["reference"]),
+        statistic=Statistic(stored["statistic"]),
+        **{name: stored[name] for name in _STORED},
+    )
 
 
-_HEADER: Final = ("measured", "median", "runs", "beside")
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """The steepest exponent of growth between neighbouring points: 1 is growth in proportion.
 
-
-def text_table(figures: Sequence[Figure]) -> str:
-    """The figures in aligned columns, for a terminal."""
-    lines = [_HEADER, *map(_cells, figures)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join(row.rstrip() for row in rows)
-
-
-def markdown_table(figures: Sequence[Figure], conditions: str) -> str:
-    """The figures as a Markdown table, with a line on how they came about."""
-    lines = [_HEADER, ("---",) * len(_HEADER), *map(_cells, figures)]
-    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return "\n".join([*rows, "", conditions])
-
-
-def with_figures(document: str, table: str) -> str:
-    """A document with what stands between the two markers replaced.
-
-    Raises:
-        UsageError: The document has not exactly one pair of markers.
+    Args:
+        points: Size and time of each, ascending in size, at least two.
     """
-    if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
-        raise UsageError(f"the document needs one {BEGIN} before one {END}")
-    before, _, rest = document.partition(BEGIN)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"
+    steps = itertools.pairwise(points)
+    return max(math.log(after[1] / before[1]) / math.log(after[0] / before[0]) for before, after in steps)
+
+
+def rounded(values: Sequence[float], digits: int = 2) -> tuple[float, ...]:
+    """Runs as they are kept."""
+    return tuple(round(value, digits) for value in values)

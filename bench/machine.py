@@ -66,3 +66,29 @@ def cpu_seconds(pid: int) -> float:
     """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes that a process had resident, its children's added (proc_pid_status(5), VmHWM).
+
+    Raises:
+        OSError: It does not run, or this system has no ``/proc``.
+    """
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return _high_water(Path(f"/proc/{pid}/status").read_text()) + sum(peak_memory(int(child)) for child in children)
+
+
+def _high_water(status: str) -> int:
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+def disk_usage(*places: Path) -> int:
+    """Bytes that the files beneath some places take on disk; one that has several names counts once."""
+    found: dict[tuple[int, int], int] = {}
+    for place in places:
+        for top, folders, names in os.walk(place):
+            for name in (*folders, *names):
+                status = (Path(top) / name).lstat()
+                found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(found.values())

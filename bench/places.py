@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.network.faults import Faults
 from tests.network.lab import Lab, missing
 
 _NAMESPACES: Final = Path("/run/netns")
@@ -56,6 +57,18 @@ def pair(*, loopback: bool) -> Iterator[Pair]:
         yield Pair(
             Place(left.address, left.namespace), Place(right.address, right.namespace), "between two network namespaces"
         )
+
+
+@contextmanager
+def shaped_pair(faults: Faults) -> Iterator[Pair]:
+    """Two hosts whose cable does something to frames, in both directions. Needs root."""
+    with Lab() as lab:
+        bridge = lab.bridge("lan")
+        left = lab.host("left", bridge=bridge, seed=1)
+        right = lab.host("right", bridge=bridge)
+        left.cable.both(faults)
+        places = Place(left.address, left.namespace), Place(right.address, right.namespace)
+        yield Pair(*places, "over a link with faults")
 
 
 def enter(namespace: str) -> None:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import BEGIN, END, Figure, markdown_table, shown, text_table, with_figures
-from p2p_handoff.errors import UsageError
+from bench.figures import Figure, Statistic, exponent, figure_from_json, rounded
+from bench.goals import GOALS
 
 HANDOFF = Figure("handoff", "MB/s", (30.0, 10.0, 20.0), "raw channel", (50.0, 40.0, 30.0))
 DIAL = Figure("dial", "ms", (51.26,))
@@ -27,61 +29,57 @@ def test_a_reference_of_nothing_gives_no_ratio() -> None:
 
 
 def test_json_keeps_every_run_beside_what_is_derived() -> None:
-    assert HANDOFF.as_json() == {
-        "name": "handoff",
-        "unit": "MB/s",
-        "runs": (30.0, 10.0, 20.0),
-        "compared_with": "raw channel",
-        "reference": (50.0, 40.0, 30.0),
-        "value": 20.0,
-        "ratio": 0.5,
-    }
+    stored = HANDOFF.as_json()
+    assert stored["runs"] == (30.0, 10.0, 20.0)
+    assert stored["reference"] == (50.0, 40.0, 30.0)
+    assert (stored["value"], stored["ratio"], stored["ok"]) == (20.0, 0.5, None)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.1234, "0.12"), (9.99, "9.99"), (12.34, "12.3"), (12345.6, "12,346")])
-def test_numbers_have_about_three_digits(value: float, text: str) -> None:
-    assert shown(value) == text
+@given(st.lists(st.floats(0.1, 1e6), min_size=1), st.sampled_from(list(Statistic)), st.sampled_from(["", *GOALS]))
+def test_what_is_kept_is_read_again(runs: list[float], statistic: Statistic, goal: str) -> None:
+    figure = Figure("a", "s", tuple(runs), "b", (1.0,), goal, statistic, "curve", 10.0)
+    assert figure_from_json(json.loads(json.dumps(figure.as_json()))) == figure
 
 
-def test_the_text_table_shows_median_spread_and_ratio() -> None:
-    header, handoff, dial = text_table([HANDOFF, DIAL]).splitlines()
-    assert header.split() == ["measured", "median", "runs", "beside"]
-    assert handoff == "handoff   20.0 MB/s  10.0 to 30.0  0.50 of 40.0 MB/s (raw channel)"
-    assert dial == "dial      51.3 ms    51.3 to 51.3"
+def test_a_goal_of_a_ratio_is_judged_by_it() -> None:
+    assert Figure("x", "s", (5.0,), "rsync", (10.0,), "tree 1%").ok is True
+    assert Figure("x", "s", (5.1,), "rsync", (10.0,), "tree 1%").ok is False
 
 
-def test_the_markdown_table_ends_with_how_it_came_about() -> None:
-    lines = markdown_table([DIAL], "On one machine.").splitlines()
-    assert lines == [
-        "| measured | median | runs | beside |",
-        "| --- | --- | --- | --- |",
-        "| dial | 51.3 ms | 51.3 to 51.3 |  |",
-        "",
-        "On one machine.",
-    ]
+def test_a_goal_of_a_value_needs_no_reference() -> None:
+    assert Figure("x", "ms", (150.0,), goal="pause").ok is True
+    assert Figure("x", "ms", (151.0,), goal="pause").ok is False
 
 
-def test_a_bar_in_a_name_does_not_break_the_table() -> None:
-    assert "| a\\|b |" in markdown_table([Figure("a|b", "s", (1.0,))], "")
+def test_nothing_is_said_about_a_ratio_without_a_reference() -> None:
+    assert Figure("x", "s", (5.0,), goal="tree 1%").ok is None
 
 
-def test_only_what_is_between_the_markers_is_replaced() -> None:
-    document = f"# Title\n{BEGIN}\nold\n{END}\nrest\n"
-    assert with_figures(document, "new") == f"# Title\n{BEGIN}\nnew\n{END}\nrest\n"
+def test_a_goal_that_must_be_reached_from_below() -> None:
+    assert Figure("x", "MB/s", (85.0,), "raw channel", (100.0,), "random wrtc").ok is True
+    assert Figure("x", "MB/s", (84.0,), "raw channel", (100.0,), "random wrtc").ok is False
 
 
-@given(st.text(), st.text(), st.text(), st.text())
-def test_replacing_twice_is_replacing_once(before: str, old: str, after: str, table: str) -> None:
-    parts = (before, old, after, table)
-    if any(marker in part for part in parts for marker in (BEGIN, END)):
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (19, 19), (20, 19), (100, 95)])
+def test_the_95th_percentile_is_a_run_that_was_seen(count: int, expected: int) -> None:
+    assert Statistic.P95.of([float(run) for run in range(count, 0, -1)]) == expected
+
+
+def test_the_maximum_hides_no_run() -> None:
+    assert Figure("x", "KB", (1.0, 9.0, 2.0), statistic=Statistic.MAXIMUM).value == 9.0
+
+
+@given(st.floats(0.2, 3.0), st.lists(st.floats(1, 1e9), min_size=2, max_size=5, unique=True))
+def test_the_exponent_of_a_power_is_its_own(power: float, sizes: list[float]) -> None:
+    sizes = sorted({float(round(size)) for size in sizes})
+    if len(sizes) < 2:
         return
-    once = with_figures(f"{before}{BEGIN}{old}{END}{after}", table)
-    assert with_figures(once, table) == once
-    assert once.startswith(before)
-    assert once.endswith(after)
+    assert exponent([(size, size**power) for size in sizes]) == pytest.approx(power)
 
 
-@pytest.mark.parametrize("document", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_a_document_without_one_pair_of_markers_is_refused(document: str) -> None:
-    with pytest.raises(UsageError):
-        with_figures(document, "table")
+def test_the_steepest_step_counts() -> None:
+    assert exponent([(1, 1), (10, 10), (100, 1000)]) == pytest.approx(2)
+
+
+def test_runs_are_kept_rounded() -> None:
+    assert rounded([1.23456, 2]) == (1.23, 2)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure dial to ready of an agent's wire: sealed signaling, connection, proof, greeting. Layer: bench.
 
-    python -m bench.dial --home HOME --engine wrtc --peer HOST:PORT --device ID --rounds 5
+    python -m bench.runs.dial --home HOME --engine wrtc --peer HOST:PORT --device ID --rounds 5
 
 The agent on HOME must not run. Prints one JSON list of milliseconds.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure a raw data channel between two operating system processes: connect time and throughput.
 
-    python -m bench.raw_channel --engine wrtc --size-mib 64
-    python -m bench.raw_channel --engine aiortc --peer wrtc --size-mib 16
+    python -m bench.peers.raw_channel --engine wrtc --size-mib 64
+    python -m bench.peers.raw_channel --engine aiortc --peer wrtc --size-mib 16
 
 Descriptions travel over a pipe. Prints one JSON object. Content goes from the dialling side (``--engine``) to the
 answering one (``--peer``, the same engine by default), each in a network namespace of its own when told so.

@@ -14,25 +14,26 @@ import signal
 import socket
 import time
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 
 from bench.devices import BenchError
 from bench.figures import Figure
-from bench.places import Pair, enter
+from bench.places import enter
+from bench.stage import Stage
 
 _PATIENCE = 120.0
 """Seconds: twice what the slowest of them takes."""
 _OVER = ("failed", "closed")
 
 
-def measure(places: Pair, _root: Path) -> list[Figure]:
+def measure(stage: Stage) -> list[Figure]:
     """All three figures.
 
     Raises:
         BenchError: One of them never ends.
     """
+    places = stage.places
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     answering = context.Process(target=_answerer, args=(places.right.namespace, theirs), daemon=True)

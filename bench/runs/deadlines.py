@@ -12,9 +12,11 @@ import threading
 import time
 from pathlib import Path
 
+from bench.data import random_file
 from bench.devices import BenchError, Device, running_pair
 from bench.figures import Figure
 from bench.places import Pair
+from bench.stage import Stage
 from p2p_handoff.engines.base import IceServer
 from p2p_handoff.engines.choose import choose_engine
 from p2p_handoff.errors import EngineError
@@ -31,12 +33,13 @@ _ATTEMPTS = 3
 """A target that answers before the signal reaches it is tried again so many times."""
 
 
-def measure(places: Pair, engine: str, rounds: int, root: Path) -> list[Figure]:
+def measure(stage: Stage) -> list[Figure]:
     """Figures of one engine.
 
     Raises:
         BenchError: A promise is broken altogether: somebody waits forever.
     """
+    places, engine, rounds, root = stage.places, stage.engine, stage.rounds, stage.scratch
     killed = dead_peer(places, root / "killed", engine, signal.SIGKILL)
     stopped = dead_peer(places, root / "stopped", engine, signal.SIGSTOP)
     doubt = resolved_doubt(places, root / "doubt", engine, rounds)
@@ -50,11 +53,7 @@ def dead_peer(places: Pair, root: Path, engine: str, fault: signal.Signals) -> F
         BenchError: It never said so.
     """
     with running_pair(places, root, engine) as (left, right):
-        folder = root / "random"
-        folder.mkdir(parents=True)
-        with (folder / "random").open("wb") as opened:
-            for _ in range(_BYTES // MIB):
-                opened.write(os.urandom(MIB))
+        folder = random_file.make(root / "random", _BYTES)
         taken = _until_noticed(left, right, folder, fault)
     return Figure(f"{engine}: dead peer noticed ({fault.name})", "s", (taken,), "promise", (PEER_DEAD_AFTER,))
 
