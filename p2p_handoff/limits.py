@@ -86,6 +86,10 @@ MAX_ARRIVING: Final = 64
 """Handoffs of one device that arrive at the same time and are not over: nobody reviews more."""
 MAX_REMEMBERED: Final = 1024
 """The same with those that ended less than a minute ago: each keeps some 20 KiB until then."""
+MAX_CHAINS_KEPT: Final = 12 * MIB
+"""Bytes of the ownership chains of those that are not over, twice as much in memory: the longest is 5 to 7 MB."""
+PROVE_AT_ONCE: Final = 8 * KIB
+"""Bytes of a chain that is verified where it arrives: 16 handoffs, 10 ms of work. A longer one is in a thread."""
 MAX_WANTED: Final = 65_536
 """Objects that a target may want at once and has not been sent: eight times what ours asks for."""
 MAX_TITLE: Final = 200

@@ -7,6 +7,7 @@ Specification: docs/specs/ownership.md §3, docs/specs/handoff-v2.md §7. What p
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.incoming_offer import IncomingOffer
@@ -44,6 +45,11 @@ class Accepting:
         self._admitted = offer.admitted
         self._nonce = b""
         self._grant: SignedStatement | None = None
+
+    def let_go(self) -> None:
+        """The handoff is over: of the chain only what it proves is needed any more."""
+        if self._admitted is not None:
+            self._admitted = replace(self._admitted, chain=())
 
     def new_nonce(self) -> bytes:
         """For a Ready: a grant has to quote the latest one, which only this run of the agent remembers."""
@@ -111,6 +117,7 @@ class Accepting:
             nonce=self._nonce,
             bindings=arrivals.bindings(manifest, machine.parts, machine.source),
             commits=arrivals.commits(),
+            proven=self._admitted.proven,
         )
         await in_thread(self._store.accept, acceptance)
 

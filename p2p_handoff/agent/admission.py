@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from p2p_handoff.agent.held_back import HeldBack
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.incoming_offer import IncomingOffer
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
@@ -22,15 +23,18 @@ from p2p_handoff.agent.requests import Answer, Consent, IncomingRequest, Refusal
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.limits import PROVE_AT_ONCE
 from p2p_handoff.protocol import admission, reunion, wishes
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.reunion import Merging
 from p2p_handoff.protocol.wishes import PushFacts
+from p2p_handoff.session.chain import Proven
 from p2p_handoff.session.manifest import Manifest, Part, root_of
 from p2p_handoff.session.ownership import is_lost
 from p2p_handoff.session.policy import Judgement, Verdict
+from p2p_handoff.store.records import SessionRecord
 
 
 class Admission:
@@ -41,6 +45,7 @@ class Admission:
         requests: Where people are asked.
         incoming: The handoffs that arrive; the caller's own table, read here.
         called_off: Takes that were given up before the other device began; the caller's own set.
+        held_back: Handoffs that are looked at; the caller's own.
     """
 
     def __init__(
@@ -49,11 +54,13 @@ class Admission:
         requests: RequestBook,
         incoming: Mapping[TxnId, Incoming],
         called_off: AbstractSet[TxnId],
+        held_back: HeldBack,
     ) -> None:
         self._services = services
         self._requests = requests
         self._incoming = incoming
         self._called_off = called_off
+        self._held_back = held_back
 
     def check_switched_on(self) -> None:
         """Raises UsageError where handoff is switched off."""
@@ -89,8 +96,14 @@ class Admission:
             return Judgement(Verdict.ACCEPT, frozenset())
         return self._services.policies.of(peer).judge_take(pieces)
 
-    def check_init(self, peer: DeviceId, init: msg.Init) -> IncomingOffer:
-        """What an Init offers, once it was found to be allowed.
+    def check_init(self, peer: DeviceId, init: msg.Init, proven: Proven | None) -> IncomingOffer | None:
+        """What an Init offers, once it was found to be allowed; None where that would take long.
+
+        Args:
+            peer: Who sent it.
+            init: The message.
+            proven: Its chain, where that was verified before. Without it a long chain is not looked at: verify it, and
+                ask again.
 
         Raises:
             RejectedError: It is refused, for a reason the source may know.
@@ -98,7 +111,24 @@ class Admission:
         """
         store = self._services.store
         record = store.sessions.get(init.session)
-        standing = Standing(
+        standing = self._standing(peer, init)
+        if proven is None and self._takes_long(init, record):
+            admission.check_beginning(init, standing)
+            return None
+        standing = replace(standing, held=None if record is None else store.ownership.held(record))
+        admitted = admission.judge_init(init, standing, proven)
+        if admitted is not None and admitted.teaches:
+            return IncomingOffer(init, admitted)  # Judged again once that is durable: nothing gives way before.
+        if init.mode is not Mode.COPY:
+            self._make_way(init)
+        merging = self._merging(init, proven) if init.mode is Mode.MERGE else None
+        return IncomingOffer(replace(init, chain=b""), admitted, merging, len(init.chain))
+
+    def _standing(self, peer: DeviceId, init: msg.Init) -> Standing:
+        """All but the session itself."""
+        store, theirs = self._services.store, self._of(peer)
+        held_back = [other for other in self._held_back.of(peer) if other.txn != init.txn]
+        return Standing(
             me=self._services.identity.device,
             peer=peer,
             enabled=self._services.settings.handoff,
@@ -109,23 +139,24 @@ class Admission:
             old_here=store.counter.rolled_back,
             old_there=self._services.is_old(peer),
             forked=store.forks.open_of(init.session) is not None,
-            held=None if record is None else store.ownership.held(record),
-            arriving=sum(not item.is_over for item in self._of(peer)),
-            remembered=len(self._of(peer)),
+            held=None,
+            arriving=sum(not item.is_over for item in theirs) + len(held_back),
+            remembered=len(theirs) + len(held_back),
+            chains_kept=sum(item.history for item in theirs) + sum(len(other.chain) for other in held_back),
         )
-        admitted = admission.judge_init(init, standing)
-        if admitted is not None and admitted.teaches:
-            return IncomingOffer(init, admitted)  # Judged again once that is durable: nothing gives way before.
-        if init.mode is not Mode.COPY:
-            self._make_way(init)
-        return IncomingOffer(init, admitted, self._merging(init) if init.mode is Mode.MERGE else None)
+
+    def _takes_long(self, init: msg.Init, record: SessionRecord | None) -> bool:
+        if init.mode is Mode.COPY:
+            return False
+        cold = record is not None and not self._services.store.ownership.is_warm(record)
+        return len(init.chain) > PROVE_AT_ONCE or (cold and record is not None and len(record.chain) > PROVE_AT_ONCE)
 
     def _of(self, peer: DeviceId) -> list[Incoming]:
         return [item for item in self._incoming.values() if item.machine.source == peer]
 
-    def _merging(self, init: msg.Init) -> Merging:
+    def _merging(self, init: msg.Init, proven: Proven | None) -> Merging:
         store = self._services.store
-        parent = reunion.parent_of(init)
+        parent = reunion.parent_of(init, proven)
         busy = store.generations.change_of(parent.session) is not None
         return reunion.judge_merge(init, parent, store.ownership.held_of(parent.session), busy=busy)
 

@@ -41,6 +41,10 @@ class Granting:
         self._store = services.store
         self._plan = plan
 
+    async def prepare(self) -> None:
+        """Verify the session's chain, which is done once per run of the agent, so that no pause waits for it."""
+        await in_thread(self._store.ownership.held, self._record())
+
     async def freeze(self, machine: Source, manifest: bytes) -> None:
         """Sign the grant and make it durable: only the target decides from now on.
 
@@ -53,7 +57,7 @@ class Granting:
             StorageError: It is not durable.
         """
         # What the store has proven of the chain already: verifying it anew would lengthen the pause with each handoff.
-        state = self._store.ownership.held(self._record()).state
+        state = (await in_thread(self._store.ownership.held, self._record())).state
         offer = chains.Offer(
             txn=self._plan.txn,
             target_key=self._target_key(),
@@ -91,7 +95,8 @@ class Granting:
 
     async def learn(self, chain: bytes) -> None:
         """A verified chain from any device says that this device is secondary."""
-        await in_thread(self._store.ownership.learn, self._plan.session, chains.decode_chain(chain))
+        decoded = await in_thread(chains.decode_chain, chain)
+        await in_thread(self._store.ownership.learn, self._plan.session, decoded)
         self._owner_changed()
 
     async def thaw(self, statement: bytes) -> None:

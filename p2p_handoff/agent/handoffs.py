@@ -20,10 +20,12 @@ from typing import Any, Final
 from p2p_handoff.agent import aftermath
 from p2p_handoff.agent.admission import Admission
 from p2p_handoff.agent.arrivals import Arrivals
+from p2p_handoff.agent.held_back import HeldBack, Rest
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.incoming_offer import IncomingOffer
 from p2p_handoff.agent.learning import Learner
-from p2p_handoff.agent.lessons import Lessons, Rest
+from p2p_handoff.agent.lessons import Lessons
+from p2p_handoff.agent.long_chains import LongChains
 from p2p_handoff.agent.merging import MergeArrivals
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
@@ -115,11 +117,12 @@ class Handoffs:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._called_off: set[TxnId] = set()
         """Takes that were given up before the other device began."""
-        self._admission = Admission(services, requests, self._incoming, self._called_off)
         self._questions = TakeQuestions(services, requests, self._push_taken)
         self._expected: ExpectedCopy | None = None
-        rest = Rest(self.message_received, self._turn_away, self._spawn)
-        self._lessons = Lessons(services, Learner(services, self.outgoing_of), rest)
+        self._held_back = HeldBack(Rest(self.message_received, self._turn_away, self._spawn))
+        self._lessons = Lessons(services, Learner(services, self.outgoing_of), self._held_back)
+        self._long_chains = LongChains(services, self._held_back)
+        self._admission = Admission(services, requests, self._incoming, self._called_off, self._held_back)
 
     # --- beginning ----------------------------------------------------------------------------------
 
@@ -391,7 +394,7 @@ class Handoffs:
 
     def _route(self, wire: Wire, message: Any) -> None:
         txn: TxnId = message.txn
-        if self._lessons.hold(wire, txn, message):
+        if self._held_back.hold(wire, txn, message):
             return
         outgoing = self._outgoing.get(txn)
         if outgoing is not None and outgoing.plan.target == wire.peer and isinstance(message, _TO_SOURCE):
@@ -416,16 +419,19 @@ class Handoffs:
         if known is not None and known.machine.source == wire.peer:
             return  # The source came back on a new wire; its Request follows.
         try:
-            offer = self._admission.check_init(wire.peer, init)
+            offer = self._admission.check_init(wire.peer, init, self._long_chains.taken(init))
         except HandoffError as error:
             self._turn_away(wire, init, error)
+            return
+        if offer is None:
+            self._long_chains.begin(wire, init)
             return
         if offer.admitted is not None and offer.admitted.teaches:
             self._lessons.begin(wire, init, offer.admitted.chain)
             return
         ask = self._asked_for(init)  # Kept by the closure: the take itself is over once the handoff has begun.
-        arrivals = self._arrivals_of(offer)
-        incoming = Incoming(self._services, offer, lambda *seen: self._consent(offer.init, ask, *seen), arrivals)
+        arrivals, begun = self._arrivals_of(offer), offer.init
+        incoming = Incoming(self._services, offer, lambda *seen: self._consent(begun, ask, *seen), arrivals)
         incoming.attach(wire)
         self._incoming[init.txn] = incoming
         if init.mode is Mode.COPY and self._expected is not None and self._expected.txn is None:
@@ -491,6 +497,7 @@ class Handoffs:
             expected = self._expected
             if expected is not None and expected.txn == incoming.txn and not expected.arrived.done():
                 expected.arrived.set_result(report)
+            incoming.let_go()
             # A source that lost the last words asks again: the machine still knows how it ended.
             await asyncio.sleep(REMEMBER_FOR)
         finally:

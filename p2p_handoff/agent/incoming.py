@@ -50,6 +50,7 @@ _REJECTIONS: Final[dict[type[HandoffError], RejectReason]] = {
     UsageError: RejectReason.UNSUPPORTED,
 }
 
+_DECIDED: Final = (TargetState.ACCEPTED, TargetState.RESUMED, TargetState.REFUSED, TargetState.ENDED)
 _Queued = TargetEvent | msg.Grant | Finding[TargetEvent]
 _Failed = Callable[[RejectReason, str], TargetEvent]
 
@@ -80,6 +81,8 @@ class Incoming:
         self._events: asyncio.Queue[_Queued] = asyncio.Queue()
         self._connection = IncomingConnection(services, self)
         self._content = IncomingContent(services, init, arrivals, lambda: self._reports.progressed(self.machine))
+        self.history = offer.history
+        """Bytes of the session's chain that are kept for this handoff."""
         self._accepting = Accepting(services, offer)
         self._placing = Placing(services, init, arrivals)
         subject = Subject(init.txn, init.session, init.source, is_source=False)
@@ -142,6 +145,12 @@ class Incoming:
         """A wire to the source closed."""
         if self._connection.lost(wire):
             self._content.fetcher.wire_lost("the connection broke")
+
+    def let_go(self) -> None:
+        """It is remembered only, for a source that asks again: keep no more than that takes."""
+        if self.machine.state in _DECIDED:
+            self.history = 0
+            self._accepting.let_go()
 
     def abandon(self) -> None:
         """The source began anew under another txn."""

@@ -22,3 +22,5 @@ class IncomingOffer:
     """Its verified chain; None where no ownership moves."""
     merging: Merging | None = None
     """For a merge: the fork."""
+    history: int = 0
+    """Bytes of the chain as it came; ``init`` has it no more."""

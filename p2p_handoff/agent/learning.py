@@ -59,7 +59,7 @@ class Learner:
             if outgoing.machine.state is not SourceState.FROZEN:
                 await self._store(session, chain)
                 return None
-        encoded = chains.encode_chain(chain)
+        encoded = await asyncio.to_thread(chains.encode_chain, chain)
         outgoing.learned(LearnedAccepted(encoded) if lesson is Lesson.RESOLVED else LearnedLater(encoded))
         return outgoing
 

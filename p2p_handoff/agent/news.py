@@ -148,7 +148,8 @@ class NewsDesk:
         record = self._services.store.sessions.get(session)
         title = record.title if record is not None else ""
         with contextlib.suppress(HandoffError):
-            wire.send(news.answer(session, held, title, wire.peer, own=self._is_own(wire.peer)))
+            own = self._is_own(wire.peer)
+            wire.send(await asyncio.to_thread(news.answer, session, held, title, wire.peer, own=own))
 
     def _is_own(self, peer: DeviceId) -> bool:
         link = self._services.store.links.get(peer)
@@ -195,7 +196,7 @@ class NewsDesk:
     # --- learning -----------------------------------------------------------------------------------
 
     async def _learn(self, message: msg.ChainNews) -> None:
-        chain = chains.decode_chain(message.chain)
+        chain = await asyncio.to_thread(chains.decode_chain, message.chain)
         held = await asyncio.to_thread(self._services.store.ownership.held_of, message.session)
         if held is None:
             await self._remember_lost(message, chain)

@@ -274,6 +274,7 @@ class Outgoing:
         self._connection.current.send(message)
 
     async def _send_offer(self, _effect: src.SendOffer) -> None:
+        await self._granting.prepare()
         self._send_init()
         self._send(msg.Request(self.plan.txn, self._manifest(), self._content.offered(), int(OFFER_LIFETIME)))
         self._reports.tell_offered(asks=self._services.asks(self.plan.target))

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.ids import DeviceId, SessionId
-from p2p_handoff.session import chain as chains
 from p2p_handoff.session.journal import ForkState
+from p2p_handoff.session.links import genesis_of
 from p2p_handoff.session.ownership import is_lost
 from p2p_handoff.store.forks import Fork
 from p2p_handoff.store.generations import Cause, Generation
@@ -48,7 +48,7 @@ def generation_as_json(item: Generation) -> dict[str, Any]:
 def fork_as_json(store: Store, record: SessionRecord) -> dict[str, Any]:
     """What a session has to do with forks: ``fork_of``, ``forked_into``, and a sentence, each empty where nothing."""
     mine, into = store.forks.get(record.id), store.forks.open_of(record.id)
-    parent = chains.verify_chain(chains.decode_chain(record.chain)[:1]).parent
+    parent = genesis_of(record.chain).parent
     return {
         "fork_of": parent.session if parent is not None else "",
         "forked_into": into.fork if into is not None else "",
@@ -77,7 +77,7 @@ def stands_alone(store: Store, fork: Fork) -> bool:
     original, copy = store.sessions.get(fork.original), store.sessions.get(fork.fork)
     if fork.state is not ForkState.OPEN or original is None or copy is None:
         return False
-    maker = chains.verify_chain(chains.decode_chain(copy.chain)[:1]).primary
+    maker = genesis_of(copy.chain).primary
     return is_lost(original.ownership, me=maker)
 
 

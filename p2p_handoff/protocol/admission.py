@@ -13,14 +13,14 @@ from typing import Final
 
 from p2p_handoff.errors import RejectedError, TrustError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
-from p2p_handoff.limits import MAX_ARRIVING, MAX_REMEMBERED
+from p2p_handoff.limits import MAX_ARRIVING, MAX_CHAINS_KEPT, MAX_REMEMBERED
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import news
 from p2p_handoff.protocol.aftermath import check_room
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.news import Lesson
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.chain import Chain, ChainState
+from p2p_handoff.session.chain import Chain, ChainState, Proven
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.ownership import Role
 
@@ -56,6 +56,8 @@ class Standing:
     """Handoffs of this source that are under way here and not over."""
     remembered: int = 0
     """The same with those that ended a moment ago."""
+    chains_kept: int = 0
+    """Bytes of the chains that came with those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class Admitted:
     state: ChainState
     teaches: bool = False
     """It ends what this device takes for its own ownership: it is learned first, and the Init is judged again then."""
+
+    @property
+    def proven(self) -> Proven:
+        """The chain alone."""
+        return Proven(self.chain, self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +86,22 @@ class Other:
     """Nothing durable depends on it."""
 
 
-def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
+def judge_init(init: msg.Init, standing: Standing, proven: Proven | None = None) -> Admitted | None:
     """Find out whether a handoff may begin. Ownership moves by none but a move: else None.
+
+    Args:
+        init: The message.
+        standing: How things stand.
+        proven: Its chain, where that was verified before: up to seconds of work for a long one.
 
     Raises:
         RejectedError: It is refused, for a reason that the source may know.
         TrustError, RemoteProtocolError: It does not verify.
     """
-    if (init.source, init.target) != (standing.peer, standing.me):
-        raise TrustError("the handoff names other devices than the connection")
-    if not standing.enabled:
-        raise RejectedError("handoff is switched off there", reason=RejectReason.DISABLED.value)
-    _check_txn(standing)
-    if init.mode is Mode.COPY:
-        return None
-    _check_homes(standing)
-    if init.mode is Mode.MERGE:
-        return None  # protocol.reunion has the rest
-    chain = chains.decode_chain(init.chain)
-    state = chains.verify_chain(chain)
+    check_beginning(init, standing)
+    if init.mode is not Mode.MOVE:
+        return None  # protocol.reunion has the rest of a merge
+    chain, state = _proven(init, standing, proven)
     if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
         raise TrustError("the ownership chain does not show the other device as the session's primary")
     teaches = standing.held is not None and _teaches(standing.held, init, chain, standing.me)
@@ -106,6 +110,31 @@ def judge_init(init: msg.Init, standing: Standing) -> Admitted | None:
         what = "that device went on in a fork of the session, which is merged first"
         raise RejectedError(what, reason=RejectReason.BUSY.value)
     return Admitted(chain, state, teaches)
+
+
+def check_beginning(init: msg.Init, standing: Standing) -> None:
+    """What can be said of an Init without a look at its chain, and at the session here (``Standing.held``).
+
+    Raises:
+        RejectedError: It is refused, for a reason that the source may know.
+        TrustError: It names other devices than the connection, or a txn of another one.
+    """
+    if (init.source, init.target) != (standing.peer, standing.me):
+        raise TrustError("the handoff names other devices than the connection")
+    if not standing.enabled:
+        raise RejectedError("handoff is switched off there", reason=RejectReason.DISABLED.value)
+    _check_txn(standing)
+    if standing.chains_kept + len(init.chain) > MAX_CHAINS_KEPT:
+        raise RejectedError("too many long histories of this device are kept there", reason=RejectReason.BUSY.value)
+    if init.mode is not Mode.COPY:
+        _check_homes(standing)
+
+
+def _proven(init: msg.Init, standing: Standing, proven: Proven | None) -> tuple[Chain, ChainState]:
+    if proven is None:
+        known = None if standing.held is None else standing.held.proven
+        proven = chains.prove(chains.decode_chain(init.chain), known)
+    return proven.chain, proven.state
 
 
 def to_abandon(init: msg.Init, others: Iterable[Other]) -> tuple[TxnId, ...]:

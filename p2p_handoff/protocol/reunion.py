@@ -17,7 +17,7 @@ from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.chain import Chain, ChainState
+from p2p_handoff.session.chain import Chain, ChainState, Proven
 from p2p_handoff.session.journal import Held
 from p2p_handoff.session.manifest import Manifest, decode_manifest
 from p2p_handoff.session.ownership import Ownership, Role, is_lost
@@ -63,13 +63,17 @@ def judge_reunion(original: Ownership, fork: Ownership, *, me: DeviceId, moving:
 _REUNIONS: Final = {Role.PRIMARY: Reunion.HERE, Role.SECONDARY: Reunion.OFFER, Role.FROZEN: Reunion.WAIT}
 
 
-def parent_of(init: msg.Init) -> Parent:
+def parent_of(init: msg.Init, proven: Proven | None = None) -> Parent:
     """What the fork of an Init says it left.
+
+    Args:
+        init: The message.
+        proven: Its chain, where that was verified before.
 
     Raises:
         TrustError, RemoteProtocolError: Its chain does not verify, or it is no fork of the device that offers it.
     """
-    state = chains.verify_chain(chains.decode_chain(init.chain))
+    state = (proven or chains.prove(chains.decode_chain(init.chain))).state
     if (state.session, state.primary, state.epoch) != (init.session, init.source, init.epoch):
         raise TrustError("the ownership chain does not show the other device as the fork's primary")
     if state.parent is None:

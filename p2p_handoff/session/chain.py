@@ -20,7 +20,8 @@ from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import LocalProtocolError, RemoteProtocolError, TrustError
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.security.identity import Identity
-from p2p_handoff.session.signed import SignedStatement, link_digest, read, sign, signed_from_value, verify
+from p2p_handoff.session.links import whole_links
+from p2p_handoff.session.signed import SignedStatement, link_digest, read, sign, verify
 from p2p_handoff.session.statements import (
     FIRST_EPOCH,
     MAX_STATEMENT,
@@ -35,8 +36,6 @@ from p2p_handoff.session.statements import (
 
 MAX_LINKS: Final = 10_000
 """Handoffs of one session: ten a day for almost three years, 7 MB, a few seconds to verify."""
-_MAX_ITEMS: Final = 3 * (2 * MAX_LINKS + 1) + 1
-"""Of CBOR: each statement is a list of its body and its signature."""
 MAX_CHAIN: Final = (2 * MAX_LINKS + 1) * (MAX_STATEMENT + SIGNATURE_BYTES + 16)
 """Bytes of an encoded chain that are looked at; what carries a chain has its own, smaller bound."""
 
@@ -65,6 +64,14 @@ class ChainState:
     """The handoffs that the chain holds, each with the epoch that it began."""
     parent: Parent | None = None
     """For a fork: where it left its original."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A verified chain together with what it proves: what was verified once is not verified again."""
+
+    chain: Chain
+    state: ChainState
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,22 @@ def verify_chain(chain: Sequence[SignedStatement], proven: ChainState | None = N
     return state
 
 
+def prove(chain: Chain, *known: Proven | None) -> Proven:
+    """Verify what is new in a chain.
+
+    Args:
+        chain: All of it, from the genesis on.
+        known: What was verified before. The longest of those with which the chain begins is built on; the others
+            change nothing, so that any may be given.
+
+    Raises:
+        TrustError: As ``verify_chain``.
+    """
+    fitting = [each for each in known if each is not None and chain[: len(each.chain)] == each.chain]
+    longest = max(fitting, key=lambda each: len(each.chain), default=None)
+    return Proven(chain, verify_chain(chain, None if longest is None else longest.state))
+
+
 def extend(state: ChainState, signed_grant: SignedStatement, accepted: SignedStatement) -> ChainState:
     """What a verified chain proves with one more handoff.
 
@@ -201,10 +224,13 @@ def decode_chain(data: bytes) -> Chain:
     Raises:
         RemoteProtocolError: The bytes have another form, or hold more than MAX_LINKS handoffs.
     """
-    value = strict_cbor.decode(data, limit=MAX_CHAIN, items=_MAX_ITEMS)
-    if not isinstance(value, list) or len(value) % 2 == 0 or len(value) > 2 * MAX_LINKS + 1:
-        raise RemoteProtocolError("an ownership chain is an array of an odd, bounded number of statements")
-    return tuple(signed_from_value(item) for item in value)
+    if len(data) > MAX_CHAIN:
+        raise RemoteProtocolError(f"an ownership chain of {len(data)} bytes where at most {MAX_CHAIN} are allowed")
+    links, why = whole_links(data, most=2 * MAX_LINKS + 1)
+    if why or len(links) % 2 == 0:
+        what = why or "it ends with a grant that was not accepted"
+        raise RemoteProtocolError(f"link {len(links)} of an ownership chain is bad: {what}")
+    return tuple(links)
 
 
 def _start(signed: SignedStatement) -> ChainState:

@@ -15,7 +15,7 @@ from p2p_handoff.errors import LocalProtocolError
 from p2p_handoff.ids import DeviceId, TxnId
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import ownership as rules
-from p2p_handoff.session.chain import Chain, ChainState
+from p2p_handoff.session.chain import Chain, ChainState, Proven
 from p2p_handoff.session.ownership import Ownership, Role, Verdict
 from p2p_handoff.session.signed import SignedStatement, read, verify
 from p2p_handoff.session.statements import Accepted, Grant, Parent, Refused
@@ -29,6 +29,11 @@ class Held:
     chain: Chain
     state: ChainState
     """What the chain proves."""
+
+    @property
+    def proven(self) -> Proven:
+        """The verified chain alone."""
+        return Proven(self.chain, self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,13 @@ def thaw(held: Held, granted: SignedStatement, signed: SignedStatement) -> Held:
 
 
 def accept(
-    held: Held | None, decided: Decision | None, chain: Chain, *, me: DeviceId, nonce: bytes
+    held: Held | None,
+    decided: Decision | None,
+    chain: Chain,
+    *,
+    me: DeviceId,
+    nonce: bytes,
+    proven: Proven | None = None,
 ) -> tuple[Held, Decision]:
     """Become the primary at the next epoch. Storing both results together is the commit point of a handoff.
 
@@ -197,6 +208,7 @@ def accept(
         chain: Ends in the grant and this device's acceptance.
         me: This device.
         nonce: What this device put into READY for this handoff; it lives in memory only.
+        proven: What was verified of the chain when it came: the source is frozen now, and waits.
 
     Raises:
         TrustError: The chain is bad or contradicts what is known.
@@ -207,7 +219,8 @@ def accept(
         raise LocalProtocolError("the chain does not end in an acceptance")
     grant = read(chain[-2], Grant)
     own = rules.accept(None if held is None else held.ownership, grant, me=me, nonce=nonce)
-    state = chains.verify_chain(chain) if held is None else _continued(held, chain)
+    _check_continues(held, chain)
+    state = chains.prove(chain, None if held is None else held.proven, proven).state
     if state.primary != me:
         raise LocalProtocolError("the chain does not end in this device's acceptance")
     if decided is not None:
@@ -276,11 +289,12 @@ def _forgotten(held: Held, chain: Chain, me: DeviceId) -> bool:
     return any(me in (grant.source, grant.target) and grant.txn != outstanding for grant in grants)
 
 
-def _continued(held: Held, chain: Chain) -> ChainState:
+def _check_continues(held: Held | None, chain: Chain) -> None:
+    if held is None:
+        return
     chains.check_agrees(held.chain, chain)
     if len(chain) < len(held.chain):
         raise LocalProtocolError("the chain is older than the known one")
-    return chains.verify_chain(chain, held.state)
 
 
 def _decided_already(decided: Decision) -> LocalProtocolError:

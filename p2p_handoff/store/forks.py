@@ -75,6 +75,7 @@ class Forks:
             TrustError: The fork's chain does not verify.
             LocalProtocolError: The original is neither frozen nor lost, was forked before, or is not the fork's parent.
         """
+        self._rows.warm(original)
         with self._rows.change():
             frozen = self._rows.held(self._rows.existing(original))
             marked, held = journal.fork(frozen, new.chain, me=self._rows.me)

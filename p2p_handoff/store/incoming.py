@@ -41,11 +41,17 @@ class IncomingHandoffs:
             raise LocalProtocolError("the chain does not end in an acceptance")
         grant = read(acceptance.chain[-2], Grant)
         digests.verify(grant.root, acceptance.manifest)
+        self._rows.warm(grant.session)
         with self._rows.guarded_change():
             record = self._rows.sessions.get(grant.session)
             known = None if record is None else self._rows.held(record)
             held, decision = journal.accept(
-                known, self.decision(grant.txn), acceptance.chain, me=self._rows.me, nonce=acceptance.nonce
+                known,
+                self.decision(grant.txn),
+                acceptance.chain,
+                me=self._rows.me,
+                nonce=acceptance.nonce,
+                proven=acceptance.proven,
             )
             self._decide(decision, grant.session)
             self._take(acceptance, held, known=record is not None)

@@ -42,6 +42,7 @@ class OutgoingHandoffs:
         """
         grant = read(signed, Grant)
         digests.verify(grant.root, manifest)
+        self._rows.warm(grant.session)
         with self._rows.guarded_change():
             held = journal.freeze(self._rows.held(self._rows.existing(grant.session)), signed)
             self._rows.database.write(
@@ -78,6 +79,7 @@ class OutgoingHandoffs:
             RemoteProtocolError: The statement is not an ACCEPTED, or is about another handoff.
             TrustError: It does not verify against the grant.
         """
+        self._rows.warm(session)
         with self._rows.change():
             frozen, outgoing = self._outstanding(session)
             held = journal.release(frozen, outgoing.signed, signed)
@@ -93,6 +95,7 @@ class OutgoingHandoffs:
             RemoteProtocolError: The statement is not a REFUSED, or is about another handoff.
             TrustError: It does not verify, or the home was rolled back: a later grant may be out.
         """
+        self._rows.warm(session)
         with self._rows.guarded_change():
             frozen, outgoing = self._outstanding(session)
             held = journal.thaw(frozen, outgoing.signed, signed)

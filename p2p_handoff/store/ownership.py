@@ -62,11 +62,14 @@ class OwnershipStore:
             NotFoundError: No such session.
             TrustError: The chain is bad, or contradicts what is known.
         """
+        before = self._rows.held(self._rows.existing(session))
+        judged = journal.learn(before, chain, me=self._rows.me)
         with self._rows.database.transaction():
             record = self._rows.existing(session)
             held = self._rows.held(record)
-            learned = journal.learn(held, chain, me=self._rows.me)
-            if learned.held is not held:
+            # Long chains take seconds, in which nobody shall wait for the database: so before, and again if it changed.
+            learned = judged if held == before else journal.learn(held, chain, me=self._rows.me)
+            if learned.held != held:
                 self._rows.move(learned.held, self._common(record, learned))
                 self._rows.counter.advance()
             if learned.forgotten:
@@ -81,6 +84,10 @@ class OwnershipStore:
             TrustError: The stored chain is damaged.
         """
         return self._rows.held(record)
+
+    def is_warm(self, record: SessionRecord) -> bool:
+        """Whether ``held`` answers at once; else it first verifies the stored chain, up to seconds."""
+        return self._rows.is_warm(record)
 
     def held_of(self, session: SessionId) -> Held | None:
         """A session with its chain and what that proves; None for one that is not here."""

@@ -73,9 +73,20 @@ class OwnershipRows:
             self._proven[record.id] = known
         return Held(record.ownership, known[1], known[2])
 
+    def is_warm(self, record: SessionRecord) -> bool:
+        """Whether ``held`` answers at once."""
+        known = self._proven.get(record.id)
+        return known is not None and known[0] == record.chain
+
+    def warm(self, session: SessionId) -> None:
+        """Verify a stored chain before a transaction: for as long as one is open, everybody else waits."""
+        record = self.sessions.get(session)
+        if record is not None:
+            self.held(record)
+
     def insert(self, new: NewSession | Acceptance, held: Held) -> None:
         """The first row of a session on this device."""
-        own = held.ownership
+        own, encoded = held.ownership, chains.encode_chain(held.chain)
         self.database.write(
             "INSERT INTO sessions (id, title, created_at, manifest, chain, role, epoch, owner)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -84,13 +95,14 @@ class OwnershipRows:
                 new.title,
                 new.created_at,
                 new.manifest,
-                chains.encode_chain(held.chain),
+                encoded,
                 own.role.value,
                 own.epoch,
                 own.primary,
             ),
         )
         self.bind(own.session, new.bindings)
+        self._remember(encoded, held)
 
     def set(self, own: Ownership) -> None:
         """The session's ownership record."""
@@ -106,8 +118,11 @@ class OwnershipRows:
         session = held.ownership.session
         self.set(held.ownership)
         self.database.write("UPDATE sessions SET chain = ?, manifest = ? WHERE id = ?", (encoded, manifest, session))
-        # Kept only if the row says the same: a transaction that fails later leaves a stale entry unused.
-        self._proven[session] = encoded, held.chain, held.state
+        self._remember(encoded, held)
+
+    def _remember(self, encoded: bytes, held: Held) -> None:
+        """Used only if the row says the same: a transaction that fails later leaves a stale entry unused."""
+        self._proven[held.ownership.session] = encoded, held.chain, held.state
 
     def recall(self, chain: Chain) -> None:
         """Decisions of this device that a verified chain shows and the home has forgotten: inside a transaction."""

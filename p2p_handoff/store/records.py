@@ -9,7 +9,7 @@ from pathlib import Path
 
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.security.link_terms import LinkKind
-from p2p_handoff.session.chain import Chain
+from p2p_handoff.session.chain import Chain, Proven
 from p2p_handoff.session.manifest import PartType
 from p2p_handoff.session.ownership import Ownership
 from p2p_handoff.session.signed import SignedStatement
@@ -133,6 +133,8 @@ class Acceptance:
     """What this device put into READY."""
     bindings: tuple[PartBinding, ...]
     commits: tuple[PendingCommit, ...]
+    proven: Proven | None = None
+    """What was verified of the chain already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from p2p_handoff.errors import HandoffError, RejectedError, TrustError
 from p2p_handoff.ids import DeviceId
-from p2p_handoff.limits import MAX_ARRIVING, MAX_REFUSALS, MAX_REMEMBERED
+from p2p_handoff.limits import MAX_ARRIVING, MAX_CHAINS_KEPT, MAX_REFUSALS, MAX_REMEMBERED
 from p2p_handoff.protocol import admission
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
@@ -51,6 +51,20 @@ def test_a_device_with_too_many_handoffs_under_way_waits(mode: Mode, crowd: dict
         admission.judge_init(init, replace(STANDING, **crowd))
     assert caught.value.reason == "busy"
     admission.judge_init(init, replace(STANDING, **{name: count - 1 for name, count in crowd.items()}))
+
+
+def test_a_device_with_too_much_history_under_way_waits() -> None:
+    room = MAX_CHAINS_KEPT - len(INIT.chain)
+    admission.check_beginning(INIT, replace(STANDING, chains_kept=room))
+    with pytest.raises(RejectedError, match="too many long histories") as caught:
+        admission.check_beginning(INIT, replace(STANDING, chains_kept=room + 1))
+    assert caught.value.reason == "busy"
+
+
+def test_a_chain_that_was_proven_before_is_judged_like_any_other() -> None:
+    assert admission.judge_init(INIT, STANDING, chains.prove(CHAIN)) == admission.judge_init(INIT, STANDING)
+    with pytest.raises(TrustError):
+        admission.judge_init(INIT, STANDING, chains.prove(chain_of(1, 3)))
 
 
 def test_a_session_that_this_device_follows_is_admitted() -> None:

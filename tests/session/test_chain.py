@@ -187,3 +187,28 @@ def test_a_full_chain_is_granted_no_further(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_devices_id_follows_from_the_key_in_the_chain() -> None:
     assert all(ids.device_id(key) == member for member, key in verify_chain(CHAIN).members.items())
+
+
+def test_what_was_proven_before_is_built_on_where_the_chain_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorter, longer = chains.prove(CHAIN[:1]), chains.prove(CHAIN[:5])
+    other = chains.prove(handed(chain_of(1, 2), 9, device(2), device(1)))
+    begun: list[int] = []
+    verify = chains.verify_chain
+
+    def watched(chain: Chain, proven: chains.ChainState | None = None) -> chains.ChainState:
+        begun.append(0 if proven is None else len(proven.accepted))
+        return verify(chain, proven)
+
+    monkeypatch.setattr(chains, "verify_chain", watched)
+    expected = verify(CHAIN)
+    for known in ((), (None,), (shorter,), (longer, shorter), (other,), (other, longer, None)):
+        assert chains.prove(CHAIN, *known) == chains.Proven(CHAIN, expected)
+    assert begun == [0, 0, 0, 2, 0, 2]
+
+
+def test_a_bad_link_after_a_proven_beginning_is_found() -> None:
+    forged = (*CHAIN[:-1], SignedStatement(CHAIN[-1].body, bytes(64)))
+    with pytest.raises(TrustError, match="link 6 "):
+        chains.prove(forged, chains.prove(CHAIN[:5]))
+    with pytest.raises(TrustError, match="link 2 "):
+        chains.prove((*CHAIN[:2], SignedStatement(CHAIN[2].body, bytes(64)), *CHAIN[3:]), chains.prove(CHAIN[:5]))

@@ -13,12 +13,14 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands.sessions import session_meant
 from p2p_handoff.agent.telling import fork_history, generation_as_json
 from p2p_handoff.agent.verifying import verify_history
+from p2p_handoff.agent.work import in_thread
 from p2p_handoff.control.request import Answer, Request
 from p2p_handoff.errors import UsageError
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.signed import SignedStatement, read
 from p2p_handoff.session.statements import FIRST_EPOCH, Accepted, Genesis, Grant
+from p2p_handoff.store.records import SessionRecord
 
 
 class HistoryCommands:
@@ -29,7 +31,10 @@ class HistoryCommands:
 
     async def history(self, request: Request) -> Answer:
         """Who was primary when, from the signed chain."""
-        record = session_meant(self._agent, request.args)
+        # In a thread: to verify or to list 10,000 handoffs takes seconds.
+        return await in_thread(self._history, request, session_meant(self._agent, request.args))
+
+    def _history(self, request: Request, record: SessionRecord) -> Answer:
         if request.args.get("verify"):
             verify_history(self._agent.store, record, self._agent.name_of)
         chain = chains.decode_chain(record.chain)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from struct import pack
@@ -20,9 +21,13 @@ from p2p_handoff.ids import PartId, SessionId, new_session_id, new_txn_id
 from p2p_handoff.limits import CREDIT_WINDOW, MAX_CONTROL_MESSAGE, MAX_OBJECT, MIB
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.channels import Channel
+from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind
+from p2p_handoff.session import chain as chains
+from p2p_handoff.session.chain import MAX_LINKS
+from tests.agent.long_histories import handed_about
 from tests.attack.attack import Attack, Seen, hold
-from tests.attack.offers import Lie, copy_of, served
+from tests.attack.offers import Lie, copy_of, manifest_of, served
 from tests.attack.scene import Scene, scene
 from tests.attack.speaker import Speaker
 
@@ -246,6 +251,36 @@ async def manifests(root: Path) -> Seen:
     return Seen(f"{len(bombs)} offers with bombs for a manifest, cut off {cut} times", load.growth, load.stall)
 
 
+async def histories(root: Path) -> Seen:
+    """Sessions with the longest history there can be, in one piece and forged, and more of them than are looked at."""
+    async with scene(root, kind=LinkKind.OTHER) as stage:
+        session = SessionId(new_session_id(os.urandom))
+        good = chains.encode_chain(handed_about(session, stage.intruder.identity, Identity.generate(), MAX_LINKS))
+        forged = good[:-1] + bytes([good[-1] ^ 1])
+
+        def moved(chain: bytes) -> list[msg.Message]:
+            txn, epoch = new_txn_id(os.urandom), MAX_LINKS + 1
+            init = msg.Init(txn, session, stage.intruder.device, stage.device, msg.Mode.MOVE, epoch, chain, take=False)
+            return [init, msg.Request(txn, manifest_of(session), (PartId("p1"),), 600)]
+
+        speaker = await stage.speaker()
+        answers: Counter[str] = Counter()
+        async with stage.victim.measured() as load:
+            with stage.listening() as heard:
+                for chain in (b"\x99\x4e\x21" + b"\x82\x40\x40" * 20_001, forged, good, good, good):
+                    for message in moved(chain):
+                        await speaker.message(message)
+                async with asyncio.timeout(90):
+                    while answers["untrusted"] < 2 or not answers["busy"]:
+                        if isinstance(message := await heard.get(), msg.Reject):
+                            answers[message.reason.value] += 1
+                    while not (await stage.victim.call("requests"))["requests"]:
+                        await asyncio.sleep(0.1)
+        await stage.check_untouched()
+    load.check()
+    return Seen(f"one of 5 is looked at further, the others are answered: {dict(answers)}", load.growth, load.stall)
+
+
 # --- content ----------------------------------------------------------------------------------------
 
 
@@ -293,6 +328,7 @@ ATTACKS: Final = (
     _row("bomb-cbor", f"{len(MALFORMED)} messages that are no strict CBOR or mean more than they weigh", cbor),
     _row("bomb-frames", "frames and streams without seal, end, credit or sense", frames),
     _row("bomb-manifest", "offers with manifests of millions of items", manifests),
+    _row("bomb-chain", f"sessions with a history of {MAX_LINKS} handoffs, genuine and forged", histories),
     _row("bomb-content", "objects that unpack to more than they say, or are others than named", content),
     _row("flood-inits", f"opens {INITS} handoffs that never go on", inits),
     _row("flood-messages", f"{14 * ROUNDS} messages of 14 kinds that need an answer or make no sense", chatter),
