@@ -111,6 +111,7 @@ async def scene(
     intruders: str = "",
     told: bool = True,
     relays: Sequence[str] = (),
+    joined: bool = True,
     name: str = "intruder",
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
@@ -124,14 +125,16 @@ async def scene(
         engine: Of both.
         intruders: Engine of the intruder, if it is another one.
         told: Whether the intruder knows where the victim listens.
-        relays: Shared ones, of both.
+        relays: Shared ones, of the victim.
+        joined: Whether the intruder is at them, too.
         name: The intruder's.
         options: Of the victim's agent.
         environment: More of the victim's.
         settings: More of the victim's.
     """
     async with Devices(root) as devices:
-        intruder = await devices.start("intruder", engine=intruders or engine, display=name, relays=tuple(relays))
+        shared = tuple(relays) if joined else ()
+        intruder = await devices.start("intruder", engine=intruders or engine, display=name, relays=shared)
         guise = await devices.start("victim", engine=engine)
         introduce(intruder, guise, kind, told=told)
         device, port = guise.device, guise.port

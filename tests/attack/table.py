@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Final
 
 from tests.attack.attack import Attack
-from tests.attack.rows import bombs, display, engines, execution, files, identity, local, signaling
+from tests.attack.rows import bombs, display, engines, execution, files, identity, local, relay_fields, signaling
 
 ATTACKS: Final[tuple[Attack, ...]] = (
     *signaling.ATTACKS,
+    *relay_fields.ATTACKS,
     *engines.ATTACKS,
     *files.ATTACKS,
     *bombs.ATTACKS,

@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import cbor2
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
+from p2p_handoff.ids import device_id
 from signaling.policy import SharedPolicy
 from signaling.relay import Relay
 from signaling.server import serve
@@ -30,6 +32,13 @@ def genuine(_direction: str, message: dict[str, Any]) -> Iterable[dict[str, Any]
     return (message,)
 
 
+@dataclass(slots=True)
+class _Client:
+    """One connection."""
+
+    device: str = ""
+
+
 class HostileRelay:
     """What clients dial.
 
@@ -37,12 +46,16 @@ class HostileRelay:
         tamper: What is done to messages from now on.
         seen: Every byte that anybody sent.
         messages: Every message, with its direction.
+        party: Whose connection the message that is tampered with is on, by device; empty before its login.
+        online: Devices whose login was answered, and that are still here.
     """
 
     def __init__(self) -> None:
         self.tamper: Tamper = genuine
         self.seen = bytearray()
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.party = ""
+        self.online: set[str] = set()
         self.upstream = ""
         self.url = ""
 
@@ -50,23 +63,33 @@ class HostileRelay:
         """Serve one client."""
         down = web.WebSocketResponse(max_msg_size=1 << 20)
         await down.prepare(request)
+        who = _Client()
         async with ClientSession() as session, session.ws_connect(self.upstream, max_msg_size=1 << 20) as up:
-            pumps = [asyncio.create_task(self._pump("up", down, up)), asyncio.create_task(self._pump("down", up, down))]
+            pumps = [
+                asyncio.create_task(self._pump("up", who, down, up)),
+                asyncio.create_task(self._pump("down", who, up, down)),
+            ]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
+        self.online.discard(who.device)
         with contextlib.suppress(ConnectionError):
             await down.close()
         return down
 
-    async def _pump(self, direction: str, source: Socket, sink: Socket) -> None:
+    async def _pump(self, direction: str, who: _Client, source: Socket, sink: Socket) -> None:
         async for frame in source:
             if frame.type is not WSMsgType.BINARY:
                 return
             self.seen += frame.data
             message = cbor2.loads(frame.data)
             self.messages.append((direction, message))
+            if message["type"] == "login":
+                who.device = device_id(message["identity_key"])
+            if message["type"] == "welcome":
+                self.online.add(who.device)
+            self.party = who.device
             for changed in self.tamper(direction, message):
                 with contextlib.suppress(ConnectionError):
                     await sink.send_bytes(cbor2.dumps(changed, canonical=True))

@@ -32,7 +32,8 @@ def _install(path: Path) -> None:
         finally:
             stall = min(time.perf_counter() - began, time.process_time() - work)
             if stall > _FIGURE.unpack_from(figures)[0]:
-                what = repr(getattr(self, "_callback", self))[:200].encode(errors="replace")
+                callback = getattr(self, "_callback", self)
+                what = repr(getattr(callback, "__self__", callback))[:200].encode(errors="replace")
                 _FIGURE.pack_into(figures, 0, stall, what)
 
     asyncio.Handle._run = run  # type: ignore[method-assign]  # a gauge around every step

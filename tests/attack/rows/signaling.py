@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import ifaddr
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from p2p_handoff.agent import dialer
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.wire import Wire
@@ -25,6 +22,7 @@ from signaling.messages import Refusal
 from signaling.rooms import ClientKey, OpenedRoom, Rooms
 from tests.agent.devices import Devices, fill
 from tests.attack.attack import Attack, Seen, hold
+from tests.attack.rows.relay_needles import needles_of
 from tests.attack.scene import Scene, scene
 from tests.attack.tampering import HostileRelay, Tamper, genuine, hostile_relay
 
@@ -34,7 +32,6 @@ _ANSWER: Final = 1.0
 """Seconds for the answer to an offer, in the process of the attack: nothing here is far away."""
 _FRIEND: Final = "Friendly-Device-Of-Bob"
 _TITLE: Final = "private"
-_SDP: Final = (b"candidate", b"fingerprint", b"ice-ufrag", b"ice-pwd", b"DTLS/SCTP", b"max-message", b"sctp-port")
 _GUESSES: Final = 100_000
 
 
@@ -53,21 +50,6 @@ def mutants(envelope: bytes, older: bytes) -> Iterator[bytes]:
     yield from (envelope + b"\0", envelope * 2, envelope[half:] + envelope[:half], envelope[::-1])
     if len(older) == len(envelope):
         yield from (older, older[:half] + envelope[half:], envelope[:1121] + older[1121:])
-
-
-def variants(value: Any) -> Iterator[Any]:
-    """Other values of a field."""
-    match value:
-        case bytes() if value:
-            yield from (value[:-1] + bytes([value[-1] ^ 1]), bytes([value[0] ^ 128]) + value[1:], value[:-1], b"")
-        case str():
-            yield from ("b" * len(value) if value[:1] == "a" else "a" * len(value), "", value + "a")
-        case bool():
-            yield not value
-        case int():
-            yield from (value + 1, 0, 2**40)
-        case list():
-            yield from ([], value * 2, value[::-1] or ["a" * 32])
 
 
 async def _dial(friend: Agent, device: Any) -> Wire | None:
@@ -155,80 +137,15 @@ async def envelopes(root: Path) -> Seen:
     return Seen(f"{len(deeds)} ways, {made} mutants of envelopes: 0 connections; untampered one opens before and after")
 
 
-# --- every field of every message ---------------------------------------------------------------------
-
-
-def _one_field(way: str, kind: str, field: str, other: Any) -> Tamper:
-    def tamper(direction: str, message: Fields) -> Iterable[Fields]:
-        if (direction, message["type"]) != (way, kind) or field not in message:
-            return (message,)
-        changed = {key: value for key, value in message.items() if key != field}
-        return (changed if other is None else {**changed, field: other(message[field])},)
-
-    return tamper
-
-
-async def fields(root: Path) -> Seen:
-    """Each field of each message that a login and a dial need, changed and left out, one after another."""
-    dialer.ANSWER_DEADLINE = _ANSWER  # in this process alone
-    visits = dials = opened = 0
-    async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
-        await _genuine(stage, relay)
-        known = {
-            (way, message["type"], field) for way, message in relay.messages for field in message if field != "type"
-        }
-        login = [case for case in sorted(known) if case[1] in {"challenge", "login", "welcome"}]
-        rest = [case for case in sorted(known) if case[1] in {"send", "deliver", "sent", "presence", "present"}]
-        network = stage.intruder._dialer._d.relays()._network
-        for way, kind, field in login:
-            for number in (None, 0, 1):
-                relay.tamper = _one_field(way, kind, field, None if number is None else _variant(number))
-                visits += 1
-                with contextlib.suppress(HandoffError):
-                    async with asyncio.timeout(8), network.visit(relay.url, Ed25519PrivateKey.generate()):
-                        pass
-        for way, kind, field in rest:
-            await _ready(stage)
-            relay.tamper = _one_field(way, kind, field, _variant(0))
-            dials += 1
-            wire = await _dial(stage.intruder, stage.device)
-            if wire is not None:
-                hold(wire.peer == stage.device and field != "envelope", f"{kind}.{field}: a connection opened")
-                opened += 1
-                await wire.close()
-                await wire.ended()
-            relay.tamper = genuine
-        await _genuine(stage, relay)
-        await stage.check_untouched()
-    told = f"{len(login)} fields of logins, {len(rest)} of dials"
-    return Seen(
-        f"{told}: 0 foreign connections ({opened} of {dials} opened all the same, with the device that was meant)"
-    )
-
-
-def _variant(number: int) -> Any:
-    def choose(value: Any) -> Any:
-        others = list(variants(value)) or [value]
-        return others[number % len(others)]
-
-    return choose
-
-
 async def learns(root: Path) -> Seen:
     """All that passes a relay while devices link, meet and hand over is looked through."""
-    addresses = {
-        str(ip.ip).encode()
-        for adapter in ifaddr.get_adapters()
-        for ip in adapter.ips
-        if ip.is_IPv4 and not str(ip.ip).startswith("127.")
-    }
     async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
         await _ready(stage)
         folder = fill(root / "intruder" / "Secret-Title-Of-A-Session", {"a": b"b"})
         async with asyncio.timeout(40):
             while (await stage.intruder.to("victim", folder)).outcome != "done":
                 await asyncio.sleep(0.1)
-        needles = {*_SDP, *addresses, _FRIEND.encode(), b"Secret-Title", _TITLE.encode(), b"victim", b"p2p-handoff 0"}
+        needles = needles_of(_FRIEND, _TITLE, "Secret-Title", "victim", "p2p-handoff 0")
         found = [needle for needle in needles if needle in relay.seen]
         size = len(relay.seen)
         hold(_envelopes(relay), "no envelope passed this relay")
@@ -347,13 +264,6 @@ ATTACKS: Final = (
         "mutates, replays, swaps, reflects and drops every envelope",
         "0 connections",
         envelopes,
-    ),
-    Attack(
-        "relay-fields",
-        "relay, full control",
-        "changes and leaves out each field of each message of logins and dials",
-        "0 connections but with the device that was meant",
-        fields,
     ),
     Attack(
         "relay-learns",
