@@ -6,11 +6,23 @@ from __future__ import annotations
 from typing import Final
 
 from tests.attack.attack import Attack
-from tests.attack.rows import bombs, display, engines, execution, files, identity, local, relay_fields, signaling
+from tests.attack.rows import (
+    bombs,
+    display,
+    engines,
+    execution,
+    files,
+    identity,
+    local,
+    relay_fields,
+    relay_rooms,
+    signaling,
+)
 
 ATTACKS: Final[tuple[Attack, ...]] = (
     *signaling.ATTACKS,
     *relay_fields.ATTACKS,
+    *relay_rooms.ATTACKS,
     *engines.ATTACKS,
     *files.ATTACKS,
     *bombs.ATTACKS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from p2p_handoff.agent import dialer
 from p2p_handoff.agent.network import LOGIN_CONTEXT
@@ -19,13 +19,10 @@ from p2p_handoff.rendezvous.client import RelayClient
 from p2p_handoff.security.identity import Identity
 from signaling import port as ports
 from tests.attack.attack import Attack, Seen, hold
+from tests.attack.changes import Case, Fields, Passed, Place, another, cases_from, noting, tampering, without
 from tests.attack.rows.relay_needles import needles_of
 from tests.attack.scene import Scene, scene
 from tests.attack.tampering import HostileRelay, Tamper, genuine, hostile_relay
-
-Fields = dict[str, Any]
-Change = Callable[[Fields], list[Fields]]
-"""What passes instead of a message."""
 
 _LANES: Final = 20
 """Relays: the victim stays away for a while from one that has said what no relay says."""
@@ -37,135 +34,6 @@ _OPENING: Final = 15.0
 _NAME: Final = "Friendly-Device-Of-Bob"
 _TITLE: Final = "private"
 _LIMITS: Final = ("max_envelope", "messages_per_second", "burst", "room_seconds")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A message of a dial.
-
-    Args:
-        victims: Whether it is on the victim's connection; else on the dialling device's.
-        direction: ``up`` to the relay, ``down`` from it.
-        kind: Its type.
-    """
-
-    victims: bool
-    direction: str
-    kind: str
-
-    @property
-    def is_sealed(self) -> bool:
-        """Whether an envelope is in it."""
-        return self.kind in {"send", "deliver"}
-
-    def __str__(self) -> str:
-        whose = "victim" if self.victims else "friend"
-        return f"{whose}'s {self.kind}"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One thing that the relay does to one message.
-
-    Args:
-        place: To which.
-        deed: In words.
-        change: What it does.
-        fatal: Whether what was sealed does not arrive as it was: then nothing may open.
-    """
-
-    place: Place
-    deed: str
-    change: Change
-    fatal: bool
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.deed}"
-
-
-# --- the cases --------------------------------------------------------------------------------------
-
-
-def _others(value: Any) -> Iterator[tuple[str, Any]]:
-    """Other values of a field, of its own type and of others."""
-    match value:
-        case bytes() if value:
-            yield "its last bit", value[:-1] + bytes([value[-1] ^ 1])
-            yield "its first bit", bytes([value[0] ^ 128]) + value[1:]
-            yield "cut short", value[:-1]
-            yield "made longer", value + b"\0"
-            yield "empty", b""
-        case str():
-            yield "other letters", ("b" if value[:1] == "a" else "a") * len(value)
-            yield "empty", ""
-            yield "made longer", value + "a"
-        case int():
-            yield from (("one more", value + 1), ("0", 0), ("2^40", 2**40), ("negative", -1))
-        case list():
-            yield from (("empty", []), ("twice", value * 2), ("strangers", ["a" * 26]))
-    yield "of another type", [value] if not isinstance(value, list) else 0
-
-
-def _set(key: str, value: Any) -> Change:
-    return lambda message: [{**message, key: value}] if key in message else [message]
-
-
-def _without(key: str) -> Change:
-    return lambda message: [{name: value for name, value in message.items() if name != key}]
-
-
-def _changes(place: Place, message: Fields, earlier: Sequence[Fields], foreign: Iterable[Any]) -> Iterator[Case]:
-    """Everything that is done to one message.
-
-    Args:
-        place: Where it stands.
-        message: As it was in a dial without tampering.
-        earlier: The same message in other dials.
-        foreign: Values that stand in other messages.
-    """
-    for key, value in message.items():
-        fatal = key == "envelope"
-        yield Case(place, f"without {key}", _without(key), fatal)
-        for words, _ in _others(value):
-            yield Case(place, f"{key} {words}", _other_than(key, words), fatal)
-        for older in [item[key] for item in earlier if item.get(key, value) != value][:1]:
-            yield Case(place, f"{key} of an earlier dial", _set(key, older), fatal)
-        for number, alien in enumerate(item for item in foreign if _could_stand_for(value, item)):
-            yield Case(place, f"{key} of another message ({number})", _set(key, alien), fatal)
-    yield Case(place, "dropped", lambda _message: [], place.is_sealed)
-    yield Case(place, "twice", lambda given: [given, given], fatal=False)
-    yield Case(place, "with a field more", lambda given: [{**given, "!more": 1}], fatal=False)
-    yield Case(place, "after itself as it was earlier", lambda given: [earlier[0], given], fatal=False)
-    yield Case(place, "as it was earlier", lambda _message: [earlier[0]], place.is_sealed)
-    yield Case(place, "in the wrong order", _later(), fatal=False)
-
-
-def _could_stand_for(value: Any, other: Any) -> bool:
-    """Whether the value of another field is one that this one might have: an id, a key, an envelope."""
-    return type(other) is type(value) and other != value and len(other) == len(value)
-
-
-def _other_than(key: str, words: str) -> Change:
-    """Another value, made of the one at hand: a bit of this very envelope, not of an older one."""
-
-    def change(message: Fields) -> list[Fields]:
-        if key not in message:
-            return [message]
-        return [{**message, key: dict(_others(message[key]))[words]}]
-
-    return change
-
-
-def _later() -> Change:
-    """Held back until the next one of its kind, which passes first; the last one is lost."""
-    held: list[Fields] = []
-
-    def change(message: Fields) -> list[Fields]:
-        passing = [message, *held] if held else []
-        held[:] = [] if held else [message]
-        return passing
-
-    return change
 
 
 def _at_first(case: Case) -> Tamper:
@@ -226,14 +94,14 @@ class Dials:
         await wire.ended()
         return wire.peer
 
-    async def genuine(self, relay: HostileRelay) -> list[tuple[Place, Fields]]:
+    async def genuine(self, relay: HostileRelay) -> Passed:
         """Dial without tampering until it works; returns the messages that passed."""
         relay.tamper = genuine
         async with asyncio.timeout(40):
             while True:
                 await self.ready(relay)
-                passed: list[tuple[Place, Fields]] = []
-                relay.tamper = self._noting(relay, passed)
+                passed: Passed = []
+                relay.tamper = noting(relay, self._whose, passed)
                 if await self.dial(relay) == self.stage.device:
                     return passed
 
@@ -248,7 +116,7 @@ class Dials:
         lane.relay.tamper = genuine
         await self.ready(lane.relay)
         async with self._turns:
-            lane.relay.tamper = self.tampering(lane.relay, case)
+            lane.relay.tamper = tampering(lane.relay, self._whose, case)
             peer = await self.dial(lane.relay)
         if peer is None:
             return
@@ -264,69 +132,33 @@ class Dials:
             lane.wrong.append(f"after a login of the victim: {peer}")
         return peer is not None
 
-    def tampering(self, relay: HostileRelay, case: Case) -> Tamper:
-        """What a case does at a relay."""
-
-        def tamper(direction: str, message: Fields) -> Iterable[Fields]:
-            place = Place(relay.party == self.stage.device, direction, message["type"])
-            return case.change(message) if place == case.place else (message,)
-
-        return tamper
-
-    def _noting(self, relay: HostileRelay, passed: list[tuple[Place, Fields]]) -> Tamper:
-        def note(direction: str, message: Fields) -> Iterable[Fields]:
-            passed.append((Place(relay.party == self.stage.device, direction, message["type"]), message))
-            return (message,)
-
-        return note
+    def _whose(self, device: str) -> str:
+        return "victim" if device == self.stage.device else "friend"
 
     def _sign(self, message: bytes) -> bytes:
         return self._friend.sign(LOGIN_CONTEXT, message)
 
 
-def cases_from(dials: Sequence[Sequence[tuple[Place, Fields]]]) -> list[Case]:
-    """All cases, from what passed in dials without tampering; the victim's logins were before these."""
-    places: dict[Place, list[Fields]] = {}
-    for passed in dials:
-        for place, message in passed:
-            places.setdefault(place, []).append(message)
-    values = [value for _, message in dials[-1] for value in message.values() if isinstance(value, str | bytes)]
-    foreign = list(dict.fromkeys(values))
-    types = sorted({place.kind for place in places})
-    made = list[Case]()
-    for place, messages in places.items():
-        made += _changes(place, messages[-1], messages[:-1] or messages, foreign)
-        made += [Case(place, f"as {kind}", _set("type", kind), place.is_sealed) for kind in types if kind != place.kind]
-    return made
-
-
 def login_cases() -> list[Case]:
     """What is done at the first login of the victim: a change and a loss of each field, a loss of each message."""
     fields = {
-        Place(True, "down", "challenge"): ("type", "versions", "relay", "nonce"),
-        Place(True, "up", "login"): ("type", "version", "identity_key", "host", "signature"),
-        Place(True, "down", "welcome"): ("type", "device", *_LIMITS),
+        Place("victim", "down", "challenge"): ("type", "versions", "relay", "nonce"),
+        Place("victim", "up", "login"): ("type", "version", "identity_key", "host", "signature"),
+        Place("victim", "down", "welcome"): ("type", "device", *_LIMITS),
     }
     made = []
     for place, keys in fields.items():
         made.append(Case(place, "dropped", lambda _message: [], fatal=False))
         for key in keys:
-            made.append(Case(place, f"without {key}", _without(key), fatal=False))
-            made.append(Case(place, f"another {key}", _another(key), fatal=False))
+            made.append(Case(place, f"without {key}", without(key), fatal=False))
+            made.append(Case(place, f"another {key}", another(key), fatal=False))
     return made
-
-
-def _another(key: str) -> Change:
-    def change(message: Fields) -> list[Fields]:
-        return [{**message, key: next(other for _, other in _others(message[key]))}]
-
-    return change
 
 
 async def fields(root: Path) -> Seen:
     """Every case, at some relays side by side; the relays of the logins are dialled when the victim had its chance."""
-    dialer.ICE_DEADLINE = dialer.ANSWER_DEADLINE = _PATIENCE  # type: ignore[misc]  # in this process alone
-    ports.RELAY_REQUEST_DEADLINE = _PATIENCE  # type: ignore[misc]  # as above
+    dialer.ICE_DEADLINE = dialer.ANSWER_DEADLINE = _PATIENCE  # type: ignore[attr-defined]  # in this process alone
+    ports.RELAY_REQUEST_DEADLINE = _PATIENCE  # type: ignore[attr-defined]  # as above
     async with contextlib.AsyncExitStack() as stack:
         lanes = [Lane(await stack.enter_async_context(hostile_relay())) for _ in range(_LANES)]
         logins = [Lane(await stack.enter_async_context(hostile_relay())) for _ in login_cases()]
