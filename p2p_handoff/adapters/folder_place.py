@@ -66,8 +66,9 @@ class Placer:
         self._journal = journal
         self._read = read
         self._writers = Writers()
-        self._arriving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, ARRIVING))
-        self._leaving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, LEAVING))
+        with beneath.typed_errors("go on with what arrived"):
+            self._arriving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, ARRIVING))
+            self._leaving = beneath.HeldDirectory(beneath.make_private_directory(staging.descriptor, LEAVING))
         self._handlers: dict[Step, Callable[[int, Operation], Iterator[None]]] = {
             Step.MAKE_DIRECTORY: self._make_directory,
             Step.PLACE: self._arrive,

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p_handoff.adapters import beneath, folder_commit, folder_journal, platform_files
+from p2p_handoff.errors import PathError
 from tests.adapters.folder_peers import Peer, Tree, hand_off, write
 
 BASE: Tree = {
@@ -245,6 +246,23 @@ def test_a_parent_swapped_for_a_link_is_not_written_through(source: Peer, target
     assert not list(outside.iterdir())
     assert (target.path / "deep/er/new.txt").read_bytes() == b"new"
     assert [path.is_symlink() for path in placement.conflicts] == [True]
+
+
+def test_a_link_in_place_of_what_arrived_is_a_typed_error(source: Peer, target: Peer, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    write(outside / "0", b"theirs")
+    write(source.path / "edited.txt", b"new")
+    staging = target.staged(source.open().freeze())
+    arriving = staging.directory / os.fsdecode(folder_journal.ARRIVING)
+    aside = arriving.rename(arriving.with_name("aside"))
+    arriving.symlink_to(outside)
+    with pytest.raises(PathError, match="cannot go on with what arrived"):
+        staging.commit()
+    arriving.unlink()
+    aside.rename(arriving)
+    staging.commit()
+    assert (target.path / "edited.txt").read_bytes() == b"new"
+    assert (outside / "0").read_bytes() == b"theirs"
 
 
 def test_an_edit_between_seal_and_commit_is_kept(source: Peer, target: Peer) -> None:

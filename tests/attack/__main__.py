@@ -130,8 +130,9 @@ class _Running:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
         self.results.close()
+        row = Row(self.attack, holds, seen, time.monotonic() - self.began)
         shutil.rmtree(self.root, ignore_errors=True)
-        return Row(self.attack, holds, seen, time.monotonic() - self.began)
+        return row
 
 
 def _rows(chosen: Sequence[Attack], jobs: int) -> Iterator[Row]:

@@ -7,10 +7,8 @@ import asyncio
 import contextlib
 import os
 import random
-import threading
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,34 +18,13 @@ from p2p_handoff.content.digests import digest
 from p2p_handoff.ids import SessionId
 from tests.agent.devices import fill, tree
 from tests.attack.attack import Attack, Seen, hold
+from tests.attack.canary import Canary
 from tests.attack.offers import Lie, served
 from tests.attack.scene import scene
 
 _WHO: Final = "linked device"
 _NAMES: Final = 10_000
-_ROUNDS: Final = 4
 _X: Final = digest(b"x")
-
-
-class Canary:
-    """Files beside the destination, of which nothing may change: inode, mode, time and content."""
-
-    def __init__(self, root: Path) -> None:
-        self.path = fill(root / "canary", {f"d{number % 5}/f{number}": b"alive %d" % number for number in range(50)})
-        (self.path / "d0" / "secret").write_bytes(b"secret")
-        self._was = self._look()
-
-    def check(self) -> None:
-        """Raises BrokenError where anything was touched."""
-        hold(self._look() == self._was, "something outside of the destination was touched")
-
-    def _look(self) -> list[tuple[object, ...]]:
-        found: list[tuple[object, ...]] = []
-        for path in sorted(self.path.rglob("*")):
-            stat = path.lstat()
-            content = path.read_bytes() if path.is_file() else b""
-            found.append((str(path), stat.st_ino, stat.st_mode, stat.st_mtime_ns, stat.st_uid, content))
-        return found
 
 
 def _file(name: bytes) -> list[object]:
@@ -191,68 +168,6 @@ async def names(root: Path) -> Seen:
     return Seen(f"{len(here)} names ({alike}): all in the folder, 0 outside")
 
 
-@contextmanager
-def _racing(folder: Path, outside: Path) -> Iterator[list[int]]:
-    """While the block lasts, a directory of a folder is swapped for a link to the outside and back, again and again."""
-    over, swaps = threading.Event(), [0]
-    real, aside = folder / "sub", folder / "aside"
-
-    def race() -> None:
-        while not over.is_set():
-            with contextlib.suppress(OSError):
-                real.rename(aside)
-                real.symlink_to(outside)
-                swaps[0] += 1
-            over.wait(0.0005)
-            with contextlib.suppress(OSError):
-                if real.is_symlink():
-                    real.unlink()
-                    aside.rename(real)
-            over.wait(0.0005)
-
-    thread = threading.Thread(target=race, daemon=True)
-    thread.start()
-    try:
-        yield swaps
-    finally:
-        over.set()
-        thread.join()
-
-
-async def racer(root: Path) -> Seen:
-    """Updates and cleanups pass while another process swaps a directory of the folder for a link to the outside."""
-    outcomes, total = list[str](), 0
-    async with scene(root) as stage:
-        canary = Canary(root)
-        content = {f"sub/f{number}": b"alive %d" % number for number in range(50)}
-        folder = fill(root / "intruder" / "gift", content)
-        report = await stage.intruder.to("victim", folder)
-        hold(report.outcome == "done", f"the first handoff: {report.text}")
-        session = SessionId(report.session)
-        arrived = Path((await stage.victim.session(report.title))["paths"][0])
-        await _settled(arrived, {"sub"})
-        for number in range(_ROUNDS):
-            if outcomes[-1:] != ["failed"]:
-                back = await stage.intruder.take(session, peer="victim")
-                hold(back.outcome == "done", f"it did not come back: {back.text}")
-            for path in (folder / "sub").iterdir():
-                if number % 2 and path.name.endswith("3"):
-                    path.unlink()
-                else:
-                    path.write_bytes(b"evil %d" % number)
-            (folder / "sub" / "secret").write_bytes(b"evil")
-            with _racing(arrived, canary.path / "d0") as swaps:
-                report = await stage.intruder.to("victim", session)
-                await asyncio.sleep(0.3)
-            total += swaps[0]
-            outcomes.append(report.outcome)
-            canary.check()
-        await asyncio.sleep(0.5)
-        canary.check()
-        await stage.check_untouched()
-    return Seen(f"{len(outcomes)} updates ({', '.join(outcomes)}) during {total} swaps: nothing outside touched")
-
-
 ATTACKS: Final = (
     Attack(
         "files-trees",
@@ -267,12 +182,5 @@ ATTACKS: Final = (
         f"sends a folder of {_NAMES} generated names: reserved, alike, invisible, no text",
         "each arrives as it is, inside; nothing outside touched",
         names,
-    ),
-    Attack(
-        "files-racer",
-        "linked device, and a process at its victim",
-        "swaps a directory for a link to the outside while updates and removals are put in place",
-        "nothing outside of the destination touched",
-        racer,
     ),
 )
