@@ -17,6 +17,7 @@ from tests.attack.rows import (
     racer,
     relay_fields,
     relay_rooms,
+    revoked,
     signaling,
 )
 
@@ -31,5 +32,6 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *display.ATTACKS,
     *execution.ATTACKS,
     *identity.ATTACKS,
+    *revoked.ATTACKS,
     *local.ATTACKS,
 )
