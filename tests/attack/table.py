@@ -13,6 +13,7 @@ from tests.attack.rows import (
     execution,
     files,
     identity,
+    key_share,
     local,
     racer,
     relay_fields,
@@ -33,5 +34,6 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *execution.ATTACKS,
     *identity.ATTACKS,
     *revoked.ATTACKS,
+    *key_share.ATTACKS,
     *local.ATTACKS,
 )

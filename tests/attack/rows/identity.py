@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,6 @@ from p2p_handoff.protocol import messages as msg
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
-from p2p_handoff.store.records import LinkedDevice
 from tests.agent.devices import fill
 from tests.attack.attack import Attack, Seen, hold
 from tests.attack.scene import scene
@@ -103,31 +101,6 @@ async def switched(root: Path) -> Seen:
     )
 
 
-async def unknown_key_share(root: Path) -> Seen:
-    """The intruder gives its own link with the victim another device's keys, and dials in its name."""
-    dialer.ANSWER_DEADLINE = 1.0  # in this process alone
-    async with scene(root) as stage:
-        pretended = Identity.generate()
-        honest = stage.intruder._dialer._d.identity
-        opened = 0
-        for identity in (pretended, Identity.generate()):
-            object.__setattr__(stage.intruder._dialer._d, "identity", identity)
-            with contextlib.suppress(HandoffError):
-                await stage.intruder._dialer.connect(stage.device)
-                opened += 1
-        object.__setattr__(stage.intruder._dialer._d, "identity", honest)
-        victim = stage.intruder.store.links.get(stage.device)
-        assert victim is not None
-        public = LinkedDevice(victim.device, pretended.public.to_bytes(), victim.name, victim.kind, time.time())
-        with contextlib.suppress(HandoffError):
-            stage.intruder.store.links.add(public)
-            await stage.intruder._dialer.connect(stage.device)
-            opened += 1
-        hold(opened == 0, f"{opened} connections opened in another's name")
-        await stage.check_untouched()
-    return Seen("3 dials with keys that are not those of the link: 0 connections")
-
-
 ATTACKS: Final = (
     Attack(
         "revoked-device",
@@ -142,12 +115,5 @@ ATTACKS: Final = (
         "names another device after the handshake, in offers, grants, answers and chains",
         "each refused or without effect",
         switched,
-    ),
-    Attack(
-        "unknown-key-share",
-        "stranger",
-        "dials with keys of its own in a linked device's place",
-        "0 connections",
-        unknown_key_share,
     ),
 )
