@@ -47,6 +47,8 @@ class Lie:
     payload: bytes
     others: Mapping[bytes, bytes] = field(default_factory=dict)
     """Genuine objects beside it, by digest."""
+    kind: str = "folder"
+    """Of the part whose root it is."""
 
     def records(self, txn: TxnId, wanted: Sequence[bytes]) -> Iterator[ObjectRecord]:
         """What is sent for a Want."""
@@ -58,10 +60,10 @@ class Lie:
 
 
 async def served(stage: Scene, lie: Lie) -> str:
-    """Offer a folder whose root object is a lie; returns how the victim ended it."""
+    """Offer a part whose root object is a lie; returns how the victim ended it."""
     speaker = await stage.speaker()
     init, request = copy_of(stage)
-    request = replace(request, manifest=manifest_of(init.session, "folder", lie.named, lie.size))
+    request = replace(request, manifest=manifest_of(init.session, lie.kind, lie.named, lie.size))
     with stage.listening() as heard:
         await speaker.message(init)
         await speaker.message(request)

@@ -8,6 +8,7 @@ from typing import Final
 from tests.attack.attack import Attack
 from tests.attack.rows import (
     bombs,
+    crdt,
     display,
     engines,
     execution,
@@ -30,6 +31,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *files.ATTACKS,
     *racer.ATTACKS,
     *bombs.ATTACKS,
+    *crdt.ATTACKS,
     *display.ATTACKS,
     *execution.ATTACKS,
     *identity.ATTACKS,

@@ -6,10 +6,22 @@ from __future__ import annotations
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import connection, content, document, local, messages, network, places, relay, trust
+from tests.fuzz.targets import (
+    circle,
+    connection,
+    content,
+    document,
+    local,
+    messages,
+    network,
+    places,
+    relay,
+    secrets,
+    trust,
+)
 
 TARGETS: Final[dict[str, Target]] = {
     target.name: target
-    for module in (messages, connection, content, places, document, relay, trust, network, local)
+    for module in (messages, connection, content, places, document, relay, trust, circle, network, secrets, local)
     for target in module.TARGETS
 }
