@@ -81,4 +81,5 @@ async def served(stage: Scene, lie: Lie) -> str:
                     case msg.Cancel(_, reason, _) | msg.Reject(_, reason, _):
                         return reason.value
                     case msg.Ready():
+                        await speaker.message(msg.Cancel(init.txn, msg.RejectReason.FAILED, "enough"))
                         return "ready"
