@@ -156,6 +156,7 @@ def _desk(identity: Identity, name: str, relays: _At) -> LinkDesk:
         relays=cast("Relays", relays),
         room_urls=lambda _nameplate: (),
         manual=(),
+        look=lambda: None,
         announce=announce,
         entropy=os.urandom,
         clock=time.monotonic,
