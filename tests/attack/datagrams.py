@@ -16,8 +16,8 @@ from aiortc.rtcsctptransport import (
 )
 from OpenSSL import SSL
 
+from p2p_handoff.engines.aiortc_association import HardenedSctp
 from p2p_handoff.engines.aiortc_engine import AiortcConnection
-from p2p_handoff.engines.aiortc_hardening import HardenedSctp
 
 CLIENT_HELLO = bytes.fromhex("16feff0000000000000000000a") + bytes(10)
 """A DTLS handshake record with a malformed body: OpenSSL answers with a fatal alert."""
