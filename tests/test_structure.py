@@ -47,6 +47,7 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/commands/recovery.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/commands/sessions.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/commands/this_device.py": "tests/cli/test_commands.py",
+    "p2p_handoff/agent/consenting.py": "tests/agent/test_take_questions.py",
     "p2p_handoff/agent/contacts.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/dialer.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/face.py": "tests/agent/test_session_handoff_2.py",

@@ -8,10 +8,8 @@ call the same methods. Specification: docs/architecture.md.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,39 +17,29 @@ from typing import Any, Self
 
 from p2p_handoff.agent import linking
 from p2p_handoff.agent.assembly import Assembly, Given
-from p2p_handoff.agent.catalog import Catalog, real_place
-from p2p_handoff.agent.contributions import Contributions
-from p2p_handoff.agent.current_settings import Change, CurrentSettings, check_clear
-from p2p_handoff.agent.dialer import Dialer
-from p2p_handoff.agent.doubts import Around
+from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.current_settings import Change, CurrentSettings
 from p2p_handoff.agent.events import Events, Listener
 from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.names import rename
-from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
 from p2p_handoff.agent.peers import Peer, PeerBook
 from p2p_handoff.agent.policies import Policies
-from p2p_handoff.agent.push_refusals import About, lost
 from p2p_handoff.agent.report import Report
-from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook, Wish
+from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.agent.undoing import Undone
-from p2p_handoff.agent.unplaced import Unplaced
 from p2p_handoff.engines.base import Engine
-from p2p_handoff.errors import AmbiguousError, HandoffError, NotFoundError, UsageError
-from p2p_handoff.ids import DeviceId, SessionId, new_txn_id
-from p2p_handoff.limits import MAX_TITLE
+from p2p_handoff.errors import UsageError
+from p2p_handoff.ids import DeviceId, new_txn_id
 from p2p_handoff.places import default_home
 from p2p_handoff.protocol.connection import PROTOCOL_VERSIONS
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind, LinkOutcome, Purpose
 from p2p_handoff.session.guard import NOTHING, Letting
-from p2p_handoff.session.ownership import Role, is_lost
-from p2p_handoff.session.paths import printable
-from p2p_handoff.settings.config import Settings, load, settings_of, text_of
-from p2p_handoff.settings.reading import complaint, read
+from p2p_handoff.settings.config import Settings, load
 from p2p_handoff.store import home as homes
 from p2p_handoff.store.generations import Generation
 from p2p_handoff.store.records import LinkedDevice, SessionRecord
@@ -81,7 +69,7 @@ class Agent:
         outside: Outside | None = None,
     ) -> None:
         self.home = homes.prepare(Path(home) if home is not None else default_home())
-        self._current = _current(settings or partial(load, self.home.path), name)
+        self._current = CurrentSettings.begin(settings or partial(load, self.home.path), name)
         self.events = Events()
         outside = outside or Outside()
         self.requests = RequestBook(self.events, outside.entropy)
@@ -91,13 +79,9 @@ class Agent:
         self.identity: Identity
         self.store: Store
         self.catalog: Catalog
-        self.contributions: Contributions
-        self.unplaced: Unplaced
         self.peer_book: PeerBook
         self.handoffs: Handoffs
-        self._parts: Assembly
-        self._dialer: Dialer
-        self._naming: Naming
+        self.parts: Assembly
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -115,13 +99,10 @@ class Agent:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        self._parts = parts = Assembly(self._given, self._stack)
+        self.parts = parts = Assembly(self._given, self._stack)
         self.identity, self.store, self.catalog = parts.identity, parts.store, parts.catalog
-        self._naming = Naming(self.store, self.catalog)
-        self.contributions, self.unplaced = parts.contributions, parts.unplaced
-        self.peer_book, self.handoffs, self._dialer = parts.peer_book, parts.handoffs, parts.dialer
-        if self._current.reads_a_file:
-            self.check_settings(await asyncio.to_thread(text_of, self.home.settings))
+        self.peer_book, self.handoffs = parts.peer_book, parts.handoffs
+        await parts.settings_file.check_as_it_is()
         await parts.start()
         self.port = parts.port
 
@@ -140,18 +121,7 @@ class Agent:
     @property
     def policies(self) -> Policies:
         """What linked devices may do."""
-        return self._parts.policies
-
-    def check_settings(self, text: str) -> None:
-        """Whether a text could be this home's ``config.toml``.
-
-        Raises:
-            UsageError: There is a mistake in it, or a table in it fits several devices; names the line.
-        """
-        document = read(text)
-        if document.mistakes:
-            raise complaint(self.home.settings, document.mistakes)
-        check_clear(self.home.settings, document, self.policies.unclear(settings_of(document)))
+        return self.parts.policies
 
     async def take_over_settings(self) -> Change:
         """Read ``config.toml`` again and let hold from now on what can.
@@ -159,12 +129,7 @@ class Agent:
         Raises:
             UsageError: There is a mistake in it, or this agent was given its settings; nothing has changed.
         """
-        fresh = await asyncio.to_thread(self._current.read_again)
-        self.check_settings(await asyncio.to_thread(text_of, self.home.settings))
-        change = self._current.take_over(fresh)
-        if change.taken_over:
-            self.events.emit("settings", taken_over=list(change.taken_over), needs_restart=list(change.needs_restart))
-        return change
+        return await self.parts.settings_file.take_over()
 
     @property
     def name(self) -> str:
@@ -178,36 +143,11 @@ class Agent:
     @property
     def engine(self) -> str:
         """Name of the engine in use."""
-        return self._parts.engine.name
-
-    @property
-    def discovery_problem(self) -> str | None:
-        """Why devices may not be found, in words."""
-        return self._parts.surroundings.problem
+        return self.parts.engine.name
 
     def discover(self) -> list[Peer]:
         """Devices linked or in sight now."""
         return self.peer_book.all()
-
-    async def look_around(self, seconds: float) -> None:
-        """Give discovery that long to find the first device; returns at once when some are known."""
-        await self._parts.surroundings.anybody(seconds, known=lambda: any(peer.online for peer in self.discover()))
-
-    @property
-    def around(self) -> Around:
-        """What words about unsettled sessions draw on."""
-        parts = self._parts
-        return Around(
-            self.store,
-            self.device,
-            self.peer_book.name,
-            lambda device: parts.dialer.wire(device) is not None,
-            parts.confirmation.awaited,
-        )
-
-    def relay_states(self) -> dict[str, str]:
-        """Shared relays: empty for a connected one, else why it is not."""
-        return {url: self._parts.relays.problems.get(url, "") for url in self.settings.relays}
 
     def on(self, name: str, handler: Callable[[Any], Awaitable[None] | None]) -> Callable[[], None]:
         """Call ``handler`` with the fields of every event of one name; returns a function that stops it."""
@@ -242,8 +182,8 @@ class Agent:
             UsageError: A code is open already.
         """
         if code is not None:
-            return await self._parts.links.join(code, decide, purpose)
-        return await self._parts.links.open(on_code, decide, purpose)
+            return await self.parts.links.join(code, decide, purpose)
+        return await self.parts.links.open(on_code, decide, purpose)
 
     async def unlink(self, peer: str, *, disown: bool = False) -> LinkedDevice:
         """Trust a device no longer: at once, on open connections too; own devices tell each other.
@@ -260,7 +200,7 @@ class Agent:
         link = self.peer_book.once_own(peer) if disown else self.peer_book.linked(peer)
         if disown and link.kind is not LinkKind.OWN:
             raise UsageError(f"{link.name} is not your own device", advice="unlink it without --disown")
-        await self._parts.links.remove(link, disowns=disown)
+        await self.parts.links.remove(link, disowns=disown)
         return link
 
     def rename(self, peer: str, name: str) -> LinkedDevice:
@@ -283,19 +223,11 @@ class Agent:
         Raises:
             NotFoundError, UsageError: A path is missing, taken, or of no known kind.
         """
-        found = [Path(path) for path in paths]
-        stopped = self.catalog.stopped_at(found)
-        if stopped is None:
-            record = await asyncio.to_thread(self.catalog.start, found, title)
-        else:
-            self.store.sessions.set_stopped(stopped.id, stopped=False)
-            record = stopped
-        self.events.emit("session-started", session=record.id, title=record.title)
-        return record
+        return await self.parts.registering.start(paths, title)
 
     def sessions(self) -> list[SessionRecord]:
         """Sessions on this device that were not stopped."""
-        return self._naming.running()
+        return self.parts.naming.running()
 
     def stop_session(self, text: str | None, *, here: Path | None = None) -> SessionRecord:
         """Take a session off the list; its files stay where they are.
@@ -308,9 +240,7 @@ class Agent:
             NotFoundError, AmbiguousError: Which session is not clear.
         """
         record = self.session(text, here=here)
-        self.store.sessions.set_stopped(record.id, stopped=True)
-        self.catalog.forget_open(record.id)
-        self.events.emit("session-stopped", session=record.id, title=record.title)
+        self.parts.registering.stop(record)
         return record
 
     def session(self, wish: str | Path | None = None, *, here: Path | None = None) -> SessionRecord:
@@ -323,30 +253,7 @@ class Agent:
         Raises:
             NotFoundError, AmbiguousError: Which session is not clear.
         """
-        return self._naming.meant(None if wish is None else str(wish), here)
-
-    async def session_at(self, wish: str | Path | None, *, here: Path | None = None) -> SessionRecord:
-        """As ``session``; but a path that is in no session becomes one, and one that was stopped is taken up again.
-
-        Args:
-            wish: What the person typed; None for the folder ``here``, and where that is None for the only session.
-            here: The directory that the person stands in, where there is one.
-
-        Raises:
-            NotFoundError, AmbiguousError, UsageError: Which session is not clear.
-        """
-        if wish is None and here is not None:
-            wish = here if self._naming.around(here) is None else None
-        try:
-            record = self.session(wish, here=here)
-        except NotFoundError:
-            place = None if wish is None else await asyncio.to_thread(real_place, wish, here)
-            if place is None or not await asyncio.to_thread(place.exists):
-                raise
-            return await self.start([place])
-        if record.stopped and not self.store.forks.is_over(record.id):
-            self.store.sessions.set_stopped(record.id, stopped=False)
-        return record
+        return self.parts.naming.meant(None if wish is None else str(wish), here)
 
     # --- handing off --------------------------------------------------------------------------------
 
@@ -365,8 +272,8 @@ class Agent:
 
         Args:
             peer: Name or id of a linked device.
-            session: Title, id or path; None as for ``session_at``.
-            here: As for ``session_at``.
+            session: Title, id or path; None as for ``session``.
+            here: As for ``session``.
             only: Part types to hand over; empty means all.
             max_pause: Seconds the session may be frozen; None for the setting.
             mode: Move ownership, or copy.
@@ -380,7 +287,7 @@ class Agent:
             GivenUpError: The caller was cancelled; its report tells what became of the handoff.
         """
         link = self.peer_book.linked(peer)
-        record = await self.session_at(session, here=here)
+        record = await self.parts.registering.meant(session, here)
         plan = OutgoingPlan(
             new_txn_id(self._given.outside.entropy),
             record.id,
@@ -416,63 +323,10 @@ class Agent:
             UnreachableError, TimedOutError: ``peer`` gives no answer.
             RejectedError: The other device says no.
         """
-        source, wanted = await self._whom_to_ask(session, peer, here)
+        source, wanted = await self.parts.owner_search.find(session, peer, here)
         self.catalog.check_into(wanted, into)
         incoming = await self.handoffs.take(source, wanted, frozenset(only), into)
         return await end_of(incoming, incoming.report)
-
-    async def _whom_to_ask(self, text: str | None, peer: str | None, here: Path | None) -> tuple[DeviceId, SessionId]:
-        try:
-            record = self.session(text, here=here)
-        except NotFoundError:
-            if text is None:
-                raise
-            return await self._ask_around(text, peer)
-        own = record.ownership
-        if is_lost(own, me=self.device) and peer is None:
-            raise lost(About(record, self.name, self.name))
-        if own.primary == self.device and own.role is not Role.SECONDARY:
-            raise UsageError(f"this device is the primary of {record.title!r} already")
-        return (self.peer_book.linked(peer).device if peer else own.primary), record.id
-
-    async def _ask_around(self, text: str, peer: str | None) -> tuple[DeviceId, SessionId]:
-        candidates = [self.peer_book.linked(peer)] if peer else self._own_devices_in_reach()
-        found: dict[tuple[DeviceId, SessionId], str] = {}
-        for link in candidates:
-            try:
-                offered = await self.handoffs.sessions_of(link.device)
-            except HandoffError:
-                if peer:  # Who was asked by name and gave no answer may well have it.
-                    raise
-                continue
-            for summary in offered:
-                fits = summary.session.startswith(text.lower()) or summary.title.casefold() == text.casefold()
-                if fits and summary.primary == link.device:
-                    found[link.device, summary.session] = summary.title
-        if not found:
-            raise NotFoundError(
-                f"no own device in reach is the primary of {text!r}", advice="'handoff peers' lists them"
-            )
-        if len(found) > 1:
-            raise AmbiguousError(f"{text!r} fits several sessions", advice="give more of the id, or --from PEER")
-        return next(iter(found))
-
-    def _own_devices_in_reach(self) -> list[LinkedDevice]:
-        return [link for link in self.store.links.all() if link.kind is LinkKind.OWN]
-
-    def seek_now(self) -> None:
-        """Try to reach the devices that sessions in doubt wait for at once, however rarely they are tried by now."""
-        self._parts.seeker.hurry()
-
-    def check_fork(self, session: str) -> SessionRecord:
-        """The session that ``fork`` would go on from, before a person is asked.
-
-        Raises:
-            NotFoundError, AmbiguousError, UsageError: As for ``fork``.
-        """
-        record = self.session(session)
-        self._parts.forking.check(record)
-        return record
 
     async def fork(self, session: str | Path | None = None) -> SessionRecord:
         """Go on without a device that is gone for good: a new session on the same things, with this device as primary.
@@ -487,7 +341,7 @@ class Agent:
             UsageError: It is not in doubt, or goes on in a fork already.
         """
         record = self.session(session)
-        return await self._parts.forking.fork(record)
+        return await self.parts.forking.fork(record)
 
     async def undo(self, session: str | Path | None = None, *, generation: int | None = None) -> Undone:
         """Bring back the state before the last accepted handoff (or undo, or merge) as a new generation.
@@ -502,7 +356,7 @@ class Agent:
             InDoubtError: The session is frozen.
         """
         record = self.session(session)
-        return await self._parts.undoing.undo(record, generation)
+        return await self.parts.undoing.undo(record, generation)
 
     def generations(self, session: str | None = None) -> tuple[Generation, ...]:
         """What ``undo`` can bring back, oldest first.
@@ -534,32 +388,7 @@ class Agent:
         Raises:
             NotFoundError, AmbiguousError: Which request is not clear.
         """
-        request = self.requests.find(token)
-        if request.wish is Wish.TAKE:
-            return await self._let_take(request, only, into)
-        self.catalog.check_into(request.session, into)
-        incoming = self.handoffs.incoming(request.txn)
-        self.accept(request.token, only=only, into=into)
-        if incoming is None:
-            raise NotFoundError("the request is over")
-        return await end_of(incoming, incoming.report)
-
-    async def _let_take(self, request: IncomingRequest, only: Sequence[str], into: Path | None) -> Report:
-        if into is not None:
-            raise UsageError("this request is to take a session away", advice="leave --into away")
-        beginning = asyncio.ensure_future(self.handoffs.taken(request.txn))
-        await asyncio.sleep(0)  # It waits for the answer before that is given.
-        self.accept(request.token, only=only)
-        outgoing = await beginning
-        return await end_of(outgoing, outgoing.settled)
-
-    def expect_copy(self, into: Path) -> asyncio.Future[Report]:
-        """Take the next one-off copy without asking; resolves when it has arrived.
-
-        Args:
-            into: Directory it goes to.
-        """
-        return self.handoffs.expect_copy(into)
+        return await self.parts.consenting.carry_out(token, Consent(frozenset(only), into))
 
     def reject(self, token: str | None = None, *, reason: str = "") -> IncomingRequest:
         """Say no to a request.
@@ -568,13 +397,3 @@ class Agent:
             NotFoundError, AmbiguousError: Which request is not clear.
         """
         return self.requests.answer(token, Refusal(RejectReason.DECLINED, reason))
-
-
-def _current(settings: Settings | Callable[[], Settings], name: str | None) -> CurrentSettings:
-    if isinstance(settings, Settings):
-        return CurrentSettings(_named(settings, name))
-    return CurrentSettings(_named(settings(), name), lambda: _named(settings(), name))
-
-
-def _named(settings: Settings, name: str | None) -> Settings:
-    return replace(settings, name=printable(name, MAX_TITLE)) if name else settings

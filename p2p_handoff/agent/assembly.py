@@ -17,10 +17,12 @@ from p2p_handoff.adapters.folder import FolderAdapter
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.circle import Circle, CircleReach
 from p2p_handoff.agent.confirming import Confirmation
+from p2p_handoff.agent.consenting import Consenting
 from p2p_handoff.agent.contacts import Contacts, Hearers, hang_up_idle, hello
 from p2p_handoff.agent.contributions import Contributions
-from p2p_handoff.agent.current_settings import CurrentSettings
+from p2p_handoff.agent.current_settings import CurrentSettings, SettingsFile
 from p2p_handoff.agent.dialer import Dialer, Dialling
+from p2p_handoff.agent.doubts import Around
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower
 from p2p_handoff.agent.forking import Forking
@@ -29,11 +31,14 @@ from p2p_handoff.agent.ice_servers import ice_servers
 from p2p_handoff.agent.keeping import Keeper, Shelves
 from p2p_handoff.agent.linking import LinkDesk
 from p2p_handoff.agent.links import Links
+from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.news import NewsDesk, Reach
 from p2p_handoff.agent.old_copies import OldCopies
 from p2p_handoff.agent.outside import Outside
+from p2p_handoff.agent.owner_search import OwnerSearch
 from p2p_handoff.agent.peers import PeerBook
 from p2p_handoff.agent.policies import Policies
+from p2p_handoff.agent.registering import Registering
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.reunion import Reunion
@@ -110,6 +115,9 @@ class Assembly:
         self.catalog = Catalog(
             self.store, self.identity, adapters, home.part_state, given.outside.entropy, given.outside.clock
         )
+        self.settings_file = SettingsFile(given.home.settings, given.current, self.policies, given.events)
+        self.naming = Naming(self.store, self.catalog)
+        self.registering = Registering(self.store, self.catalog, self.naming, given.events)
         self.unplaced = Unplaced(self.store, given.events)
         self.contributions = Contributions(self.store, self.catalog, given.events)
         self.engine = given.engine or self._choose_engine()
@@ -131,6 +139,8 @@ class Assembly:
         self.seeker = Seeker(self._connect_sought, self.surroundings.sighted, given.outside.entropy)
         services = self._services()
         self.handoffs = Handoffs(services, given.requests)
+        self.owner_search = OwnerSearch(services, self.naming, self.peer_book, self.handoffs.sessions_of)
+        self.consenting = Consenting(given.requests, self.handoffs, self.catalog)
         self.undoing = Undoing(services, self.handoffs.is_busy)
         self.forking = Forking(services)
         self.reunion = Reunion(services, self.handoffs.is_busy, self.handoffs.push)
@@ -176,6 +186,21 @@ class Assembly:
         follower.refresh()
         stack.callback(asyncio.create_task(hang_up_idle(self.dialer, self.handoffs), name="idle wires").cancel)
         log.info("agent %s (%s) listens on port %d", given.settings.name, self.identity.device, self.port)
+
+    @property
+    def around(self) -> Around:
+        """What words about unsettled sessions draw on."""
+        return Around(
+            self.store,
+            self.identity.device,
+            self.peer_book.name,
+            lambda device: self.dialer.wire(device) is not None,
+            self.confirmation.awaited,
+        )
+
+    def relay_states(self) -> dict[str, str]:
+        """Shared relays: empty for a connected one, else why it is not."""
+        return {url: self.relays.problems.get(url, "") for url in self._given.settings.relays}
 
     def _choose_engine(self) -> Engine:
         marker = self._given.home.path / "native-engine-crash"

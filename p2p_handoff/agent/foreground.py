@@ -31,8 +31,8 @@ class Foreground:
         """Show and ask until cancelled."""
         agent = self._agent
         _say(f"{agent.name} ({agent.device[:8]}) is ready, engine {agent.engine}. Ctrl-C stops it.")
-        if agent.discovery_problem:
-            _say(agent.discovery_problem)
+        if agent.parts.surroundings.problem:
+            _say(agent.parts.surroundings.problem)
         cancel = agent.subscribe(self._event)
         try:
             while True:

@@ -90,7 +90,7 @@ class HandoffV2:
             raise UsageError("this device is neither the source nor the target", advice="use the agent of one of them")
         wish = None if session is None else str(session)
         if source == agent.device:
-            wish = (await agent.session_at(session)).id
+            wish = (await agent.parts.registering.meant(session)).id
         self.close()
         self._route = _Route(source, target, wish)
         self._stop = agent.subscribe(self._agent_event)

@@ -186,7 +186,7 @@ def deaf_to(agent: Agent, *kinds: type[Message], times: int = 1_000_000) -> Call
 
 def lose(agent: Agent, *kinds: type[Message], sender: Agent) -> None:
     """Lose all messages of some kinds that one device sends to an agent, whatever wire they come by."""
-    contacts = agent._parts.contacts
+    contacts = agent.parts.contacts
     received = contacts.message_received
 
     def lossy(wire: Wire, message: Message) -> None:
@@ -201,7 +201,7 @@ M = TypeVar("M", bound=Message)
 
 def heard_by(agent: Agent, kind: type[M]) -> list[M]:
     """The messages of a kind that reach an agent from now on."""
-    contacts = agent._parts.contacts
+    contacts = agent.parts.contacts
     received = contacts.message_received
     heard: list[M] = []
 
@@ -224,13 +224,13 @@ async def meet(one: Agent, other: Agent) -> Wire:
         while True:
             # An attempt of its own that began while the other one was away may be joined.
             with contextlib.suppress(UnreachableError):
-                return await one._dialer.connect(other.device)
+                return await one.parts.dialer.connect(other.device)
             await asyncio.sleep(0.01)
 
 
 def pull_cable(agent: Agent, peer: Agent) -> None:
     """Break the open connection of two agents as a lost network does."""
-    wire = agent._dialer.wire(peer.device)
+    wire = agent.parts.dialer.wire(peer.device)
     assert wire is not None
     wire.connection_lost("the cable was pulled")
 

@@ -80,7 +80,7 @@ async def meet(one: Device, other: Device) -> None:
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(UnreachableError):
-                await one.do(one.agent._dialer.connect(other.id))
+                await one.do(one.agent.parts.dialer.connect(other.id))
                 return
             await asyncio.sleep(0.5)
 
@@ -130,7 +130,7 @@ def test_devices_that_met_in_any_order_come_to_know_each_other(simulation: Simul
             return
         # The phone knows the desktop's keys, and the desktop not yet the phone's: the laptop's word has to come first.
         with pytest.raises(UnreachableError):
-            await phone.do(phone.agent._dialer.connect(desktop.id))
+            await phone.do(phone.agent.parts.dialer.connect(desktop.id))
         await laptop.start()
         await meet(laptop, desktop)
         await settled([desktop, laptop, phone])
@@ -176,8 +176,8 @@ def test_a_revocation_reaches_all_at_once_and_the_device_itself(simulation: Simu
         await meet(desktop, phone)
         await laptop.do(laptop.agent.unlink("phone"))
         await until(lambda: own(desktop.agent) == {"laptop"} and not own(phone.agent))
-        await until(lambda: not phone.agent._dialer.wires())
-        assert {wire.peer for wire in desktop.agent._dialer.wires()} == {laptop.id}
+        await until(lambda: not phone.agent.parts.dialer.wires())
+        assert {wire.peer for wire in desktop.agent.parts.dialer.wires()} == {laptop.id}
         assert told(desktop, "unlinked") == ["laptop unlinked phone, so it is linked no more here"]
         assert all("laptop says that this device is not yours any more" in text for text in told(phone, "unlinked"))
         with pytest.raises(NotFoundError):
@@ -243,7 +243,7 @@ def test_someone_elses_device_is_introduced_to_nobody_and_introduces_nobody(simu
         await link(desktop, guest, LinkKind.OTHER)
         await meet(desktop, laptop)
         await meet(guest, desktop)
-        wire = await guest.do(guest.agent._dialer.connect(desktop.id))
+        wire = await guest.do(guest.agent.parts.dialer.connect(desktop.id))
         forged = admit(guest.agent.identity, identity("mallory").public, "mallory", 1)
         guest.call(lambda _agent: wire.send(CircleNews(tuple(signed.to_bytes() for signed in forged), ())))
         path = guest.things / "notes"

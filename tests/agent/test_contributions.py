@@ -39,8 +39,8 @@ def role(agent: Agent) -> Role | None:
 async def edited(agent: Agent) -> Contribution:
     """Counted now, whatever the watchers have noticed."""
     (record,) = agent.sessions()
-    await agent.contributions.look(record.id)
-    return await agent.contributions.of(record)
+    await agent.parts.contributions.look(record.id)
+    return await agent.parts.contributions.of(record)
 
 
 def lines(path: Path) -> list[bytes]:

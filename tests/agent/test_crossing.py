@@ -266,10 +266,10 @@ async def test_a_connection_that_opens_after_the_unlinking_is_closed(two_agents:
     laptop, desktop = two_agents
     near, _ = await connected(two_agents)
     laptop.store.links.remove(desktop.device, at=1.0)
-    laptop._dialer._wires.clear()
-    laptop._dialer.adopt(near)
+    laptop.parts.dialer._wires.clear()
+    laptop.parts.dialer.adopt(near)
     await until(lambda: not near.is_open)
-    assert laptop._dialer.wire(desktop.device) is None
+    assert laptop.parts.dialer.wire(desktop.device) is None
 
 
 async def test_unlinking_ends_what_is_undecided_at_once(two_people: Pair, folder: Path) -> None:
@@ -305,7 +305,7 @@ async def test_a_copy_leaves_the_session_of_the_same_id_alone(two_people: Pair, 
 
 
 async def test_an_expected_copy_that_does_not_begin_in_time_is_told_so(two_agents: Pair, tmp_path: Path) -> None:
-    arrived = two_agents.desktop.expect_copy(tmp_path)
+    arrived = two_agents.desktop.handoffs.expect_copy(tmp_path)
     two_agents.desktop.handoffs.copy_must_begin(0.01)
     with pytest.raises(TimedOutError, match="did not begin"):
         await arrived
@@ -313,7 +313,7 @@ async def test_an_expected_copy_that_does_not_begin_in_time_is_told_so(two_agent
 
 async def test_a_copy_that_is_expected_no_more_is_asked_for(two_people: Pair, folder: Path, tmp_path: Path) -> None:
     laptop, desktop = two_people
-    desktop.expect_copy(tmp_path / "into").cancel()
+    desktop.handoffs.expect_copy(tmp_path / "into").cancel()
     await asyncio.sleep(0)
     record = await laptop.start([folder])
     copying = asyncio.create_task(laptop.to("desktop", record.id, mode=Mode.COPY))

@@ -190,11 +190,11 @@ async def test_a_person_may_say_no_to_a_link(strangers: Pair) -> None:
 async def test_unlinking_ends_a_live_connection_and_what_it_carries(two_agents: Pair, folder: Path) -> None:
     laptop, desktop = two_agents
     await laptop.to("desktop", folder)
-    assert desktop._dialer.wire(laptop.device) is not None
+    assert desktop.parts.dialer.wire(laptop.device) is not None
     gone = asyncio.create_task(event(laptop, "disconnected"))
     await asyncio.sleep(0)
     await desktop.unlink("laptop")
-    assert desktop._dialer.wire(laptop.device) is None
+    assert desktop.parts.dialer.wire(laptop.device) is None
     assert "unlinked" in (await gone)["text"]
     with pytest.raises(NotFoundError, match="no linked device is called 'laptop'"):
         await desktop.to("laptop", "project")
@@ -205,7 +205,7 @@ async def test_an_unlinked_device_is_told_so_and_let_in_no_more(two_agents: Pair
     laptop, desktop = two_agents
     await laptop.to("desktop", folder)
     await desktop.unlink("laptop")
-    await until(lambda: laptop._dialer.wire(desktop.device) is None)
+    await until(lambda: laptop.parts.dialer.wire(desktop.device) is None)
     with pytest.raises(TrustError, match="does not trust this one any more"):
         await laptop.to("desktop", fill(folder.parent / "second", FILES))
     assert [record.title for record in desktop.sessions()] == ["project"]

@@ -24,7 +24,7 @@ async def frozen(two_agents: Pair, devices: Devices) -> AsyncIterator[Agent]:
     handing = asyncio.create_task(laptop.to("desktop", fill(devices.path("laptop", "project"), {"a": b"a"})))
     await until(lambda: bool(doubts.in_doubt(laptop.sessions())))
     await devices.stop("desktop")
-    await until(lambda: laptop._dialer.wire(desktop.device) is None)
+    await until(lambda: laptop.parts.dialer.wire(desktop.device) is None)
     yield laptop
     await devices.stop("laptop")
     await asyncio.gather(handing, return_exceptions=True)
@@ -32,7 +32,7 @@ async def frozen(two_agents: Pair, devices: Devices) -> AsyncIterator[Agent]:
 
 async def test_a_doubt_says_to_whom_since_when_and_what_to_do(frozen: Agent) -> None:
     (record,) = doubts.in_doubt(frozen.sessions())
-    doubt = doubts.doubt_as_json(frozen.around, record)
+    doubt = doubts.doubt_as_json(frozen.parts.around, record)
     assert (doubt["title"], doubt["target"], doubt["linked"], doubt["connected"]) == ("project", "desktop", True, False)
     assert isinstance(doubt["since"], float)
     for words in ("granted to desktop on ", "nothing is lost", "last heard of on ", "resolves by itself", "--force"):
@@ -41,7 +41,7 @@ async def test_a_doubt_says_to_whom_since_when_and_what_to_do(frozen: Agent) -> 
 
 async def test_a_doubt_whose_target_was_unlinked_says_who_can_still_bring_the_answer(frozen: Agent) -> None:
     await frozen.unlink("desktop")
-    doubt = doubts.doubt_as_json(frozen.around, frozen.sessions()[0])
+    doubt = doubts.doubt_as_json(frozen.parts.around, frozen.sessions()[0])
     assert not doubt["linked"]
     assert "is not linked any more" in doubt["text"]
     assert "another device that has met it" in doubt["text"]
@@ -51,8 +51,8 @@ async def test_a_current_home_with_nothing_in_doubt_has_nothing_to_tell(two_agen
     laptop, _ = two_agents
     await laptop.start([fill(devices.path("laptop", "project"), {"a": b"a"})])
     assert doubts.in_doubt(laptop.sessions()) == []
-    assert doubts.lost_as_json(laptop.around, laptop.sessions()) == []
-    assert doubts.old_copy_as_json(laptop.around) is None
+    assert doubts.lost_as_json(laptop.parts.around, laptop.sessions()) == []
+    assert doubts.old_copy_as_json(laptop.parts.around) is None
 
 
 async def test_an_old_copy_names_whom_it_awaits_and_what_it_has_lost(
@@ -70,11 +70,11 @@ async def test_an_old_copy_names_whom_it_awaits_and_what_it_has_lost(
     shutil.copytree(tmp_path / "backup", desktop.home.path)
     desktop = await devices.start("desktop")
     await meet(laptop, desktop)
-    await until(lambda: [link.name for link in desktop.around.awaited()] == ["tablet"])
-    old_copy = doubts.old_copy_as_json(desktop.around)
+    await until(lambda: [link.name for link in desktop.parts.around.awaited()] == ["tablet"])
+    old_copy = doubts.old_copy_as_json(desktop.parts.around)
     assert old_copy is not None
     assert old_copy["awaited"] == ["tablet"]
     assert "tablet awaited" in old_copy["text"]
-    (lost,) = doubts.lost_as_json(desktop.around, desktop.sessions())
+    (lost,) = doubts.lost_as_json(desktop.parts.around, desktop.sessions())
     assert (lost["title"], lost["epoch"]) == ("project", 2)
     assert "nobody can act on it" in lost["text"]

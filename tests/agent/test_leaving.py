@@ -122,9 +122,9 @@ async def test_what_was_withheld_counts_as_no_edit(two_people: Pair, folder: Pat
     record = laptop.store.sessions.get(laptop.sessions()[0].id)
     assert record is not None
     assert report.outcome == "done"
-    assert not (await laptop.contributions.look(record.id)).counts
+    assert not (await laptop.parts.contributions.look(record.id)).counts
     (folder / "notes.txt").write_bytes(b"new\n")
-    assert (await laptop.contributions.look(record.id)).counts == {"files": 1}
+    assert (await laptop.parts.contributions.look(record.id)).counts == {"files": 1}
 
 
 async def test_a_third_device_that_has_an_older_copy_keeps_it_and_does_not_pass_it_off(

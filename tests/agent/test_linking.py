@@ -56,7 +56,7 @@ class Lookout:
 
     def desk(self, agent: Agent) -> linking.LinkDesk:
         """Where the agent links, looking out here."""
-        return replace(agent._parts.links._desk, look=self.look, room_urls=self.room_urls)
+        return replace(agent.parts.links._desk, look=self.look, room_urls=self.room_urls)
 
 
 async def test_a_room_whose_announcement_was_lost_is_asked_for_again_until_it_is_found(apart: Pair) -> None:
@@ -80,7 +80,7 @@ async def test_a_room_that_is_nowhere_is_asked_for_less_and_less_often(
         now += 0.25
         return now
 
-    desk = replace(apart.laptop._parts.links._desk, clock=clock, look=lambda: asked_at.append(now - 0.25))
+    desk = replace(apart.laptop.parts.links._desk, clock=clock, look=lambda: asked_at.append(now - 0.25))
     with pytest.raises(NotFoundError, match="no device shows a code with the number 42"):
         await linking.join_code(desk, Purpose.LINK, LinkCode.parse("42-acid-acid"), own)
     assert asked_at == [0.25, 1.0, 3.0, 7.0]

@@ -109,8 +109,8 @@ async def test_somebody_elses_device_hears_only_of_sessions_that_it_was_part_of(
     desktop.accept()
     assert (await handing).outcome == "done"
     told = heard_by(desktop, msg.News)
-    await laptop._dialer.hang_up(desktop.device, "to meet again")
-    await until(lambda: desktop._dialer.wire(laptop.device) is None)
+    await laptop.parts.dialer.hang_up(desktop.device, "to meet again")
+    await until(lambda: desktop.parts.dialer.wire(laptop.device) is None)
     await meet(laptop, desktop)
     await until(lambda: bool(told))
     assert [owner.session for message in told for owner in message.owners] == [shared.id]

@@ -53,7 +53,7 @@ def role(agent: Agent) -> tuple[str, int]:
 async def confirmed(agent: Agent, by: Agent) -> None:
     """Wait until an agent's home is confirmed, and a peer knows it."""
     await until(lambda: not agent.store.counter.rolled_back)
-    await until(lambda: not by._parts.old_copies.is_old(agent.device))
+    await until(lambda: not by.parts.old_copies.is_old(agent.device))
 
 
 class Backups:
@@ -140,7 +140,7 @@ async def test_an_old_copy_waits_for_all_linked_devices_or_for_their_unlinking(
     await devices.stop("tablet")
     laptop = await backups.restore(laptop)
     await meet(laptop, desktop)
-    await until(lambda: [link.name for link in laptop._parts.confirmation.awaited()] == ["tablet"])
+    await until(lambda: [link.name for link in laptop.parts.confirmation.awaited()] == ["tablet"])
     other = await laptop.start([fill(devices.path("laptop", "other"), FILES)])
     with pytest.raises(TrustError, match="old copy"):
         await laptop.to("desktop", other.id)
@@ -198,9 +198,9 @@ async def test_a_lost_session_that_goes_on_in_a_fork_and_that_fork_are_settled(
     two_agents: Pair, folder: Path, devices: Devices, backups: Backups
 ) -> None:
     desktop = await with_an_epoch_lost(two_agents, folder, devices, backups)
-    assert lost_as_json(desktop.around, desktop.sessions())
+    assert lost_as_json(desktop.parts.around, desktop.sessions())
     fork = await desktop.fork("project")
-    assert lost_as_json(desktop.around, desktop.sessions()) == []
+    assert lost_as_json(desktop.parts.around, desktop.sessions()) == []
     assert open_forks(desktop.store) == []
     assert "stands by itself" in fork_as_json(desktop.store, fork)["text"]
 
@@ -218,13 +218,13 @@ async def test_peers_hand_nothing_to_an_old_copy_and_take_nothing_from_it(
     await devices.stop("tablet")
     desktop = await backups.restore(desktop)
     await meet(laptop, desktop)
-    await until(lambda: laptop._parts.old_copies.is_old(desktop.device))
+    await until(lambda: laptop.parts.old_copies.is_old(desktop.device))
     with pytest.raises(TrustError, match="desktop is an old copy"):
         await laptop.to("desktop")
     with pytest.raises(TrustError, match="desktop is an old copy"):
         await laptop.handoffs.take(desktop.device, laptop.sessions()[0].id, frozenset(), None)
     await desktop.unlink("tablet")
-    await until(lambda: not laptop._parts.old_copies.is_old(desktop.device))
+    await until(lambda: not laptop.parts.old_copies.is_old(desktop.device))
     assert (await laptop.to("desktop")).outcome == "done"
 
 
@@ -244,7 +244,7 @@ async def test_a_frozen_source_is_answered_once_the_old_copy_of_its_target_is_co
     await devices.stop("tablet")
     desktop = await backups.restore(desktop)
     hear()
-    await until(lambda: laptop._dialer.wire(desktop.device) is not None, 10)
+    await until(lambda: laptop.parts.dialer.wire(desktop.device) is not None, 10)
     await until(lambda: desktop.store.counter.rolled_back)
     assert role(laptop) == ("frozen", 3)
     await desktop.unlink("tablet")
@@ -347,16 +347,16 @@ async def test_regression_a_hello_from_before_a_handoff_that_arrives_after_it_is
     laptop, desktop = two_devices
     session = await session_of(laptop)
     await until(lambda: any(name == "found" for name, _ in laptop.occurrences))
-    await laptop.do(laptop.agent._dialer.connect(desktop.id))
+    await laptop.do(laptop.agent.parts.dialer.connect(desktop.id))
     late: list[Wire] = []
-    monkeypatch.setattr(laptop.agent._dialer, "adopt", lambda _: None)
-    monkeypatch.setattr(desktop.agent._dialer, "adopt", late.append)
-    await laptop.do(laptop.agent._dialer._dial(desktop.id, None))
+    monkeypatch.setattr(laptop.agent.parts.dialer, "adopt", lambda _: None)
+    monkeypatch.setattr(desktop.agent.parts.dialer, "adopt", late.append)
+    await laptop.do(laptop.agent.parts.dialer._dial(desktop.id, None))
     await until(lambda: bool(late))
     monkeypatch.undo()
     assert (await laptop.to(desktop, session)).outcome == "done"
-    desktop.call(lambda agent: agent._dialer.adopt(late[0]))
-    assert not desktop.agent._parts.old_copies.is_old(laptop.id)
+    desktop.call(lambda agent: agent.parts.dialer.adopt(late[0]))
+    assert not desktop.agent.parts.old_copies.is_old(laptop.id)
     assert (await desktop.to(laptop, session)).outcome == "done"
     assert not any(name == "peer-rolled-back" for name, _ in desktop.occurrences)
     assert not late[0].is_open
@@ -383,7 +383,7 @@ async def test_regression_the_verdict_ends_with_its_connection_and_the_next_hell
 ) -> None:
     laptop, desktop, phone = three_devices
     session = await with_an_old_desktop(three_devices)
-    is_old = laptop.agent._parts.old_copies.is_old
+    is_old = laptop.agent.parts.old_copies.is_old
     await until(lambda: is_old(desktop.id), 60)
     simulation.cut(laptop, desktop)
     await until(lambda: not is_old(desktop.id), 60)

@@ -19,7 +19,7 @@ Pair = Sequence[Device]
 
 
 def called(device: Device) -> tuple[DeviceId, ...]:
-    return device.call(lambda agent: to_call(agent._parts.undoing._services))
+    return device.call(lambda agent: to_call(agent.parts.undoing._services))
 
 
 async def test_a_device_that_was_in_the_middle_of_nothing_calls_nobody(two_devices: Pair) -> None:
@@ -54,4 +54,4 @@ async def test_a_device_that_is_gone_is_looked_for_no_longer_than_a_minute(
     laptop.crash()
     await desktop.start()
     await asyncio.sleep(CALL_FOR + 1)
-    assert desktop.agent._parts.seeker._searches == {}
+    assert desktop.agent.parts.seeker._searches == {}

@@ -132,7 +132,7 @@ async def test_what_was_kept_of_a_fork_goes_with_its_end(devices: Devices) -> No
     await devices.stop("desktop")
     laptop = await devices.start("laptop")
     fork = session_of(laptop, "work (fork)").id
-    keeper = laptop._parts.undoing._services.keeper
+    keeper = laptop.parts.undoing._services.keeper
     laptop.store.generations.add(await asyncio.to_thread(keeper.keep, fork, Cause.UNDO, "an undo"))
     shelf = laptop.home.generations / fork
     assert any(path.is_file() for path in shelf.rglob("*"))
@@ -151,7 +151,7 @@ async def test_what_was_kept_of_a_fork_that_ended_goes_at_the_next_start(
         crashing.setattr(Keeper, "forget_fork", lambda *_: None)
         laptop = await devices.start("laptop")
         fork = session_of(laptop, "work (fork)").id
-        keeper = laptop._parts.undoing._services.keeper
+        keeper = laptop.parts.undoing._services.keeper
         laptop.store.generations.add(await asyncio.to_thread(keeper.keep, fork, Cause.UNDO, "an undo"))
         await until(lambda: fork_state(laptop) is ForkState.MERGED, 30)
         await devices.stop("laptop")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff import AmbiguousError, NotFoundError, RejectedError, UnreachableError, UsageError
+from p2p_handoff import RejectedError, UsageError
 from p2p_handoff.limits import PEER_DEAD_AFTER
 from p2p_handoff.protocol.messages import Message, Take
 from p2p_handoff.security.link_terms import LinkKind
@@ -24,32 +24,6 @@ FILES = {"main.py": b"print('hello')\n"}
 def folder(devices: Devices) -> Path:
     """A folder on the laptop."""
     return fill(devices.path("laptop", "project"), FILES)
-
-
-async def test_a_session_is_taken_by_its_title(two_agents: Pair, folder: Path) -> None:
-    laptop, desktop = two_agents
-    await laptop.start([folder])
-    report = await desktop.take("project")
-    assert (report.outcome, report.epoch, report.peer) == ("done", 2, "laptop")
-    assert report.into == (str(desktop.settings.receive_dir / "project"),)
-    assert tree(report.into[0]) == FILES
-
-
-async def test_a_prefix_of_the_id_does_as_well(two_agents: Pair, folder: Path) -> None:
-    record = await two_agents.laptop.start([folder])
-    assert (await two_agents.desktop.take(record.id[:8], peer="laptop")).session == record.id
-
-
-async def test_regression_a_device_that_is_asked_by_name_and_not_reached_is_not_said_to_lack_the_session(
-    two_agents: Pair, folder: Path, devices: Devices
-) -> None:
-    laptop, desktop = two_agents
-    await laptop.start([folder])
-    await devices.stop("laptop")
-    with pytest.raises(UnreachableError):
-        await desktop.take("project", peer="laptop")
-    with pytest.raises(NotFoundError, match="in reach"):
-        await desktop.take("project")
 
 
 async def test_a_take_into_a_directory_puts_it_there(two_agents: Pair, folder: Path, devices: Devices) -> None:
@@ -88,24 +62,6 @@ async def test_somebody_elses_device_may_not_take_even_by_the_full_id(two_people
         await desktop.handoffs.take(laptop.device, record.id, frozenset(), None)
     assert caught.value.reason == "policy"
     assert laptop.sessions()[0].ownership.role.value == "primary"
-
-
-async def test_what_is_here_already_cannot_be_taken(two_agents: Pair, folder: Path) -> None:
-    await two_agents.laptop.start([folder])
-    with pytest.raises(UsageError, match="the primary of 'project' already"):
-        await two_agents.laptop.take("project")
-
-
-async def test_a_title_that_nobody_has_is_not_found(two_agents: Pair) -> None:
-    with pytest.raises(NotFoundError, match="no own device in reach is the primary of 'nothing'"):
-        await two_agents.desktop.take("nothing")
-
-
-async def test_a_title_that_two_sessions_have_is_ambiguous(two_agents: Pair, folder: Path, devices: Devices) -> None:
-    await two_agents.laptop.start([folder], "same")
-    await two_agents.laptop.start([fill(devices.path("laptop", "second"), FILES)], "same")
-    with pytest.raises(AmbiguousError, match="fits several sessions"):
-        await two_agents.desktop.take("same")
 
 
 async def test_into_is_refused_for_a_session_that_lives_here(two_agents: Pair, folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.outgoing_connection import RECONNECT_FOR
 from p2p_handoff.agent.reaching import FIRST_CONNECT_FOR
@@ -302,6 +301,6 @@ async def test_the_target_of_a_forked_session_is_dialled_rarely_and_at_once_when
     assert role(laptop, session) is Role.FROZEN
     simulation.heal(laptop, desktop, announced=comes == "in sight")
     if comes == "unseen":
-        laptop.call(Agent.seek_now)
+        laptop.call(lambda agent: agent.parts.seeker.hurry())
     met = loop.time()
     assert await until(lambda: role(laptop, session) is Role.PRIMARY) - met <= MEETING

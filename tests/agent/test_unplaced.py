@@ -47,7 +47,7 @@ async def blocked(pair: Pair, folder: Path) -> tuple[asyncio.Task[Any], Path]:
 
 def shown(agent: Agent) -> str:
     (record,) = agent.sessions()
-    return agent.unplaced.of(record.id)
+    return agent.parts.unplaced.of(record.id)
 
 
 async def test_it_is_told_once_shown_and_over_when_the_way_is_free(

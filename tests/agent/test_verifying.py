@@ -126,6 +126,6 @@ async def test_a_damaged_session_keeps_no_other_one_from_its_work(two_agents: Pa
     await devices.start("desktop")
     laptop = await devices.start("laptop")
     assert (await laptop.to("desktop", whole.id)).outcome == "done"
-    assert (await laptop.contributions.of(laptop.catalog.find(broken.id))).text == ""
+    assert (await laptop.parts.contributions.of(laptop.catalog.find(broken.id))).text == ""
     with pytest.raises(TrustError, match="the grant is missing or cannot be read"):
         verify_history(laptop.store, laptop.catalog.find(broken.id), laptop.peer_book.name)

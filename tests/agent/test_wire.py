@@ -20,9 +20,9 @@ from tests.agent.devices import Devices, Pair, event, failing, introduce, until
 
 async def connected(pair: Pair) -> tuple[Wire, Wire]:
     """Both ends of the connection of two agents."""
-    near = await pair.laptop._dialer.connect(pair.desktop.device)
-    await until(lambda: pair.desktop._dialer.wire(pair.laptop.device) is not None)
-    far = pair.desktop._dialer.wire(pair.laptop.device)
+    near = await pair.laptop.parts.dialer.connect(pair.desktop.device)
+    await until(lambda: pair.desktop.parts.dialer.wire(pair.laptop.device) is not None)
+    far = pair.desktop.parts.dialer.wire(pair.laptop.device)
     assert far is not None
     return near, far
 
@@ -68,7 +68,7 @@ async def test_a_connection_is_kept_when_its_address_cannot_be_noted(
     """Regression: it stayed open without a listener, answered pings, and swallowed every message."""
     monkeypatch.setattr(Addresses, "remember", failing(StorageError("the disk is full"), 1000, None))
     near, far = await connected(two_agents)
-    assert two_agents.laptop._dialer.wire(two_agents.desktop.device) is near
+    assert two_agents.laptop.parts.dialer.wire(two_agents.desktop.device) is near
     assert near.is_open
     assert far.is_open
 
@@ -80,12 +80,12 @@ async def test_a_connection_that_cannot_be_taken_up_is_closed_at_both_ends(
     adopt = Dialer._adopt
 
     def unless_desktop(self: Dialer, wire: Wire) -> None:
-        if self is desktop._dialer:
+        if self is desktop.parts.dialer:
             raise StorageError("the disk is bad")
         adopt(self, wire)
 
     monkeypatch.setattr(Dialer, "_adopt", unless_desktop)
-    near = await laptop._dialer.connect(desktop.device)
+    near = await laptop.parts.dialer.connect(desktop.device)
     await asyncio.wait_for(near.wait_closed(), 10)
 
 
@@ -117,7 +117,7 @@ async def test_an_agent_that_stops_waits_for_a_wire_that_is_just_ending(two_agen
     two_agents.laptop.on("disconnected", lambda fields: told.append(fields["name"]))
     near.connection_lost("the cable was pulled")
     await until(lambda: not near.is_open)
-    closing = asyncio.create_task(two_agents.laptop._dialer.close())
+    closing = asyncio.create_task(two_agents.laptop.parts.dialer.close())
     done, _pending = await asyncio.wait({closing}, timeout=0.2)
     assert not done
     go.set()
@@ -130,14 +130,14 @@ async def test_an_agent_that_stops_also_ends_a_wire_that_opens_meanwhile(two_age
     laptop, phone = two_agents.laptop, await devices.start("phone")
     introduce(laptop, phone)
     near, _ = await connected(two_agents)
-    late = await laptop._dialer.connect(phone.device)
-    del laptop._dialer._wires[phone.device]
+    late = await laptop.parts.dialer.connect(phone.device)
+    del laptop.parts.dialer._wires[phone.device]
     release = near._engine.close
 
     async def meanwhile() -> None:
-        laptop._dialer.adopt(late)
+        laptop.parts.dialer.adopt(late)
         await release()
 
     near._engine.close = meanwhile  # type: ignore[method-assign]  # an answer that is ready at this moment
-    await asyncio.wait_for(laptop._dialer.close(), 10)
+    await asyncio.wait_for(laptop.parts.dialer.close(), 10)
     assert not late.is_open

@@ -48,7 +48,7 @@ class Scene:
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(UnreachableError):
-                    return await self.intruder._dialer.connect(self.device)
+                    return await self.intruder.parts.dialer.connect(self.device)
                 await asyncio.sleep(0.02)
 
     async def speaker(self) -> Speaker:
@@ -63,7 +63,7 @@ class Scene:
         def hear(_wire: Wire, message: Message) -> None:
             heard.put_nowait(message)
 
-        contacts = self.intruder._parts.contacts
+        contacts = self.intruder.parts.contacts
         honest = contacts.message_received
         contacts.message_received = hear  # type: ignore[method-assign,assignment]  # somebody else listens
         try:

@@ -244,7 +244,7 @@ class RestoredStory(Story):
         await asyncio.sleep(5.0)  # A connection to a process that died is noticed by then.
         for _ in range(20):
             with contextlib.suppress(HandoffError):
-                await one.do(one.agent._dialer.connect(other.id))
+                await one.do(one.agent.parts.dialer.connect(other.id))
                 break
             await asyncio.sleep(60.0)
         await asyncio.sleep(5.0)

@@ -85,7 +85,7 @@ async def test_a_visit_to_nobody_is_refused_and_one_across_a_partition_takes_its
     laptop, desktop = two_devices
 
     async def visit(port: int) -> None:
-        async with laptop.agent._parts.relays.visit(f"ws://desktop:{port}/v1"):
+        async with laptop.agent.parts.relays.visit(f"ws://desktop:{port}/v1"):
             pass
 
     await laptop.do(visit(desktop.agent.port))
@@ -102,7 +102,7 @@ async def test_a_visitor_shows_another_face_at_every_visit(two_devices: Pair) ->
     laptop, desktop = two_devices
 
     async def visit() -> DeviceId:
-        async with laptop.agent._parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1") as port:
+        async with laptop.agent.parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1") as port:
             return port.device
 
     faces = {await laptop.do(visit()), await laptop.do(visit()), laptop.agent.device}
@@ -114,7 +114,7 @@ async def test_a_suspended_device_takes_connections_and_does_not_answer(two_devi
     desktop.suspend()
 
     async def visit() -> None:
-        async with laptop.agent._parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1"):
+        async with laptop.agent.parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1"):
             pass
 
     with pytest.raises(TimedOutError):
@@ -125,7 +125,7 @@ async def test_visitors_hear_at_once_that_the_visited_process_died(two_devices: 
     laptop, desktop = two_devices
 
     async def visit() -> str:
-        async with laptop.agent._parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1") as port:
+        async with laptop.agent.parts.relays.visit(f"ws://desktop:{desktop.agent.port}/v1") as port:
             await port.closed.wait()
             return port.close_reason
 

@@ -189,7 +189,7 @@ async def test_a_restored_home_may_be_primary_of_an_earlier_epoch_until_it_is_se
         witness.check_settled()
     await world.laptop.start()
     await asyncio.sleep(5)
-    await world.laptop.do(world.laptop.agent._dialer.connect(world.desktop.id))
+    await world.laptop.do(world.laptop.agent.parts.dialer.connect(world.desktop.id))
     await asyncio.sleep(5)
     witness.check_settled()
 

@@ -47,7 +47,7 @@ class OneOffCommands:
         if into is None:
             raise UsageError("the argument 'into' is missing")
         code = arguments.text(request.args, "code")
-        arrived = self._agent.expect_copy(into)
+        arrived = self._agent.handoffs.expect_copy(into)
         try:
             await self._agent.link(code, decide=_decide_copy, purpose=Purpose.COPY)
             self._agent.handoffs.copy_must_begin(COPY_BEGINS_WITHIN)

@@ -26,7 +26,9 @@ class PeerCommands:
 
     async def peers(self, request: Request) -> Answer:
         """Linked devices and those in sight; waits a moment on an agent that has just started."""
-        await self._agent.look_around(arguments.number(request.args, "wait", 0.0))
+        known = self._agent.discover
+        wait = arguments.number(request.args, "wait", 0.0)
+        await self._agent.parts.surroundings.anybody(wait, known=lambda: any(peer.online for peer in known()))
         return self._peer_list()
 
     async def watch_peers(self, request: Request) -> Answer:
@@ -46,7 +48,7 @@ class PeerCommands:
         policies = self._agent.policies
         peers = [{**peer.as_json(), "policy": policies.as_json(peer.device)} for peer in self._agent.discover()]
         unclear = [explained(doubt) for doubt in policies.unclear()]
-        return {"peers": peers, "discovery": self._agent.discovery_problem or "", "unclear": unclear}
+        return {"peers": peers, "discovery": self._agent.parts.surroundings.problem or "", "unclear": unclear}
 
     async def link(self, request: Request) -> Answer:
         """Make a code, or use one; asks whose device the other one is."""

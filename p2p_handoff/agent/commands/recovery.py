@@ -28,9 +28,9 @@ class RecoveryCommands:
     async def recover(self, request: Request) -> Answer:
         """What is in doubt, and a fresh attempt to resolve it; or, with force, to go on without an answer."""
         if request.args.get("force"):
-            return await self._force(request, self._agent.check_fork(session_meant(self._agent, request.args).id))
-        self._agent.seek_now()
-        around = self._agent.around
+            return await self._force(request, session_meant(self._agent, request.args))
+        self._agent.parts.seeker.hurry()
+        around = self._agent.parts.around
         named = arguments.optional_text(request.args, "session")
         records = [session_meant(self._agent, request.args)] if named else self._agent.sessions()
         frozen, deadline = doubts.in_doubt(records), time.monotonic() + arguments.number(request.args, "wait", 5.0)
@@ -47,6 +47,7 @@ class RecoveryCommands:
 
     async def _force(self, request: Request, record: SessionRecord) -> Answer:
         """Go on in a fork, once the person knows what that means."""
+        self._agent.parts.forking.check(record)
         if not request.args.get("confirmed"):
             answer = await request.ask(force_warning(record, self._agent.name_of), ["yes", "no"], name="confirm")
             if answer != "yes":

@@ -67,8 +67,8 @@ async def session_as_json(agent: Agent, record: SessionRecord) -> dict[str, Any]
         "root": _root_hex(record),
         "parts": _parts(record),
         "fork": fork_as_json(agent.store, record),
-        "edited_here": (await agent.contributions.of(record)).as_json(),
-        "not_in_place": agent.unplaced.of(record.id),
+        "edited_here": (await agent.parts.contributions.of(record)).as_json(),
+        "not_in_place": agent.parts.unplaced.of(record.id),
     }
 
 

@@ -38,8 +38,8 @@ class ThisDeviceCommands:
             "engine": agent.engine,
             "handoff": agent.settings.handoff,
             "visible": in_force(agent.settings, agent.store.links),
-            "discovery": agent.discovery_problem or "",
-            "relays": agent.relay_states(),
+            "discovery": agent.parts.surroundings.problem or "",
+            "relays": agent.parts.relay_states(),
             "peers_online": sum(peer.online for peer in agent.discover()),
             "sessions": len(agent.sessions()),
             "requests": len(agent.pending()),
@@ -48,17 +48,17 @@ class ThisDeviceCommands:
             "not_in_place": [
                 {"session": record.id, "title": record.title, "text": text}
                 for record in agent.sessions()
-                if (text := agent.unplaced.of(record.id))
+                if (text := agent.parts.unplaced.of(record.id))
             ],
-            "in_doubt": [doubts.doubt_as_json(agent.around, item) for item in doubts.in_doubt(agent.sessions())],
-            "lost": doubts.lost_as_json(agent.around, agent.sessions()),
-            "old_copy": doubts.old_copy_as_json(agent.around),
+            "in_doubt": [doubts.doubt_as_json(agent.parts.around, item) for item in doubts.in_doubt(agent.sessions())],
+            "lost": doubts.lost_as_json(agent.parts.around, agent.sessions()),
+            "old_copy": doubts.old_copy_as_json(agent.parts.around),
             "forks": open_forks(agent.store),
             "edited_here": [item for record in agent.sessions() if (item := await self._edited(record))],
         }
 
     async def _edited(self, record: SessionRecord) -> dict[str, Any]:
-        edits = await self._agent.contributions.of(record)
+        edits = await self._agent.parts.contributions.of(record)
         return {"session": record.id, "title": record.title, **edits.as_json()} if edits.counts else {}
 
     async def stop_agent(self, _request: Request) -> Answer:
@@ -72,7 +72,7 @@ class ThisDeviceCommands:
 
     async def check_settings(self, request: Request) -> Answer:
         """Whether a text could be the settings file: all of its tables mean one linked device."""
-        self._agent.check_settings(arguments.text(request.args, "text"))
+        self._agent.parts.settings_file.check(arguments.text(request.args, "text"))
         return {"good": True}
 
     async def take_over_settings(self, _request: Request) -> Answer:

@@ -91,7 +91,7 @@ async def _offer(stage: Scene, text: str) -> None:
 
 async def _answer_with(stage: Scene, text: str) -> None:
     """From now on whatever is asked of the intruder is refused with these words."""
-    contacts = stage.intruder._parts.contacts
+    contacts = stage.intruder.parts.contacts
     honest = contacts.message_received
 
     def received(wire: object, message: msg.Message) -> None:
@@ -108,9 +108,10 @@ async def terminal(root: Path) -> Seen:
     found: dict[str, set[str]] = {}
     async with scene(root, kind=LinkKind.OTHER, name=TEXT[:200]) as stage:
         await _offer(stage, TEXT[:200])
-        hello = stage.intruder._dialer._d.hello
-        stage.intruder._dialer._d = replace(
-            stage.intruder._dialer._d, hello=lambda device: replace(hello(device), name=TEXT[:200], software=TEXT[:200])
+        dialer = stage.intruder.parts.dialer
+        hello = dialer._d.hello
+        dialer._d = replace(
+            dialer._d, hello=lambda device: replace(hello(device), name=TEXT[:200], software=TEXT[:200])
         )
         await _answer_with(stage, TEXT)
         device = stage.intruder.device[:12]

@@ -103,7 +103,7 @@ async def datagrams(root: Path, engine: str) -> Seen:
         async with stage.victim.measured() as load:
             with _forging(stage.victim.pid) as sent:
                 for number in range(_OPENED):
-                    wire = await stage.intruder._dialer.connect(stage.device)
+                    wire = await stage.intruder.parts.dialer.connect(stage.device)
                     if number < _OPENED - 1:
                         await wire.close()
                         await wire.ended()

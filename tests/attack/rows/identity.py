@@ -31,7 +31,7 @@ async def revoked(root: Path) -> Seen:
         async with asyncio.timeout(20):
             while not (await stage.victim.call("requests"))["requests"]:
                 await asyncio.sleep(0.02)
-        wire = stage.intruder._dialer.wire(stage.device)
+        wire = stage.intruder.parts.dialer.wire(stage.device)
         assert wire is not None
         await stage.victim.call("unlink", peer="intruder")
         async with asyncio.timeout(10):
@@ -41,7 +41,7 @@ async def revoked(root: Path) -> Seen:
         opened = 0
         for _ in range(3):
             with contextlib.suppress(HandoffError):
-                await stage.intruder._dialer.connect(stage.device)
+                await stage.intruder.parts.dialer.connect(stage.device)
                 opened += 1
         hold(opened == 0, f"{opened} connections opened with revoked keys")
         hold(not (await stage.victim.call("requests"))["requests"], "its request is still there")

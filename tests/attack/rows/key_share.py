@@ -51,7 +51,7 @@ class Middle:
 
     def arrived(self, port: RelayPort, sender: DeviceId | None, data: bytes) -> None:
         """An envelope for the intruder."""
-        envelope = open_envelope(self.agent.identity, self.agent._dialer._remembered, data)
+        envelope = open_envelope(self.agent.identity, self.agent.parts.dialer._remembered, data)
         deed = self._offer(port, sender, envelope) if envelope.kind is EnvelopeKind.OFFER else self._answer(envelope)
         task = asyncio.create_task(deed)
         self._visits.add(task)
@@ -69,7 +69,7 @@ class Middle:
         if self.own_offer:
             offer = replace(offer, ephemeral=EphemeralOffer.generate().public)
         sealed = self._sealed(self.other.identity.public, envelope.txn, EnvelopeKind.OFFER, offer.to_bytes())
-        relays = self.agent._dialer._d.relays()
+        relays = self.agent.parts.dialer._d.relays()
         async with relays.visit(f"ws://127.0.0.1:{self.other.port}/v1") as there:
             await there.send(None, sealed)
             await asyncio.Event().wait()  # The answer comes by this way.
@@ -79,7 +79,7 @@ class Middle:
         answer = SdpAnswer.from_bytes(envelope.body)
         if self.own_answer:
             answer = replace(answer, ephemeral=respond(SdpOffer.from_bytes(offer.body).ephemeral)[0])
-        victim = self.agent._dialer._pinned(offer.sender)
+        victim = self.agent.parts.dialer._pinned(offer.sender)
         assert victim is not None
         await port.send(sender, self._sealed(victim, envelope.txn, EnvelopeKind.ANSWER, answer.to_bytes()))
         self.passed += 1
@@ -92,17 +92,17 @@ class Middle:
 def _opened_at(agent: Agent) -> Iterator[list[DeviceId]]:
     """With whom an agent's connections are that open meanwhile, as it believes."""
     opened: list[DeviceId] = []
-    honest = agent._dialer.adopt
+    honest = agent.parts.dialer.adopt
 
     def adopt(wire: Wire) -> None:
         opened.append(wire.peer)
         honest(wire)
 
-    agent._dialer.adopt = adopt  # type: ignore[method-assign]  # an ear
+    agent.parts.dialer.adopt = adopt  # type: ignore[method-assign]  # an ear
     try:
         yield opened
     finally:
-        agent._dialer.adopt = honest  # type: ignore[method-assign]  # as it was
+        agent.parts.dialer.adopt = honest  # type: ignore[method-assign]  # as it was
 
 
 async def _connected(stage: Scene) -> list[str]:
@@ -114,9 +114,9 @@ async def _passed_on(stage: Scene, other: Agent, *, own_offer: bool, own_answer:
     """The victim dials the intruder, who connects it with the other device."""
     middle = Middle(stage.intruder, other, own_offer, own_answer)
     private = (await stage.victim.session("private"))["session"]
-    honest = stage.intruder._dialer.envelope_arrived
+    honest = stage.intruder.parts.dialer.envelope_arrived
     how = f"own keys in the offer: {own_offer}, in the answer: {own_answer}"
-    relays = stage.intruder._dialer._d.relays()
+    relays = stage.intruder.parts.dialer._d.relays()
     relays._on_envelope = middle.arrived
     try:
         with _opened_at(other) as opened:
@@ -135,18 +135,18 @@ async def _foreign_keys(stage: Scene) -> int:
     intruder, honest = stage.intruder, stage.intruder.identity
     dials = 0
     for identity in (Identity.generate(), Identity.generate()):
-        object.__setattr__(intruder._dialer._d, "identity", identity)
+        object.__setattr__(intruder.parts.dialer._d, "identity", identity)
         with contextlib.suppress(HandoffError):
-            await intruder._dialer.connect(stage.device)
+            await intruder.parts.dialer.connect(stage.device)
             hold(False, "a connection opened with keys that are not those of the link")
         dials += 1
-    object.__setattr__(intruder._dialer._d, "identity", honest)
+    object.__setattr__(intruder.parts.dialer._d, "identity", honest)
     known = intruder.store.links.get(stage.device)
     assert known is not None
     other = Identity.generate().public
     intruder.store.links.add(LinkedDevice(known.device, other.to_bytes(), known.name, known.kind, time.time()))
     with contextlib.suppress(HandoffError):
-        await intruder._dialer.connect(stage.device)
+        await intruder.parts.dialer.connect(stage.device)
         hold(False, "a connection opened with a device that has other keys than are pinned")
     intruder.store.links.add(known)
     return dials + 1

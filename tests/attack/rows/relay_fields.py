@@ -74,17 +74,17 @@ class Dials:
     async def dial(self, relay: HostileRelay) -> DeviceId | None:
         """Log in, dial, hang up; returns whom the connection was with."""
         friend = self.stage.intruder
-        public = friend._dialer._pinned(self.stage.device)
+        public = friend.parts.dialer._pinned(self.stage.device)
         assert public is not None
         wire: Wire | None = None
         with contextlib.suppress(HandoffError):
             async with RelayClient.connect(
                 relay.url, self._friend.public.identity_key, self._sign, deadline=_PATIENCE
             ) as client:
-                reading = asyncio.create_task(friend._dialer._d.relays()._read(client))
+                reading = asyncio.create_task(friend.parts.dialer._d.relays()._read(client))
                 try:
                     async with asyncio.timeout(_OPENING), dialer._present_at(client, public.device):
-                        wire = await friend._dialer._offer(client, public, public.device)
+                        wire = await friend.parts.dialer._offer(client, public, public.device)
                 finally:
                     reading.cancel()
                     await asyncio.gather(reading, return_exceptions=True)

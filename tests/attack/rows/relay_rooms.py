@@ -237,7 +237,7 @@ async def _between_agents(root: Path) -> str:
 async def _agent_at(devices: Devices, name: str, url: str) -> Agent:
     agent = await devices.start(name, relays=(url,))
     async with asyncio.timeout(30):
-        while not agent._dialer._d.relays().shared():
+        while not agent.parts.dialer._d.relays().shared():
             await asyncio.sleep(0.02)
     return agent
 

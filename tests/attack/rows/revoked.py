@@ -111,7 +111,7 @@ async def _opened(lost: Agent, device: DeviceId) -> int:
     opened = 0
     for _ in range(_DIALS):
         with contextlib.suppress(HandoffError):
-            await lost._dialer.connect(device)
+            await lost.parts.dialer.connect(device)
             opened += 1
     return opened
 
@@ -127,7 +127,7 @@ async def _linked_anew(desktop: Victim, lost: Agent, public: PublicIdentity) -> 
     async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(HandoffError):
-                return await lost._dialer.connect(public.device)
+                return await lost.parts.dialer.connect(public.device)
             await asyncio.sleep(0.05)
 
 
@@ -142,7 +142,7 @@ async def circle(root: Path) -> Seen:
             with _recording(desktop_id) as said:
                 session = await _there_and_back(lost, desktop, fill(root / "lost" / "plans", {"a": b"b"}))
             was = await _standing(desktop, session)
-            wires = [await lost._dialer.connect(device) for device in (desktop_id, laptop_id)]
+            wires = [await lost.parts.dialer.connect(device) for device in (desktop_id, laptop_id)]
             await laptop.call("unlink", peer="lost")
             async with asyncio.timeout(20):
                 for wire in wires:
@@ -152,7 +152,7 @@ async def circle(root: Path) -> Seen:
                 hold("lost" not in names, f"a device still knows the revoked one: {names}")
             opened = await _opened(lost, desktop_id) + await _opened(lost, laptop_id)
             hold(opened == 0, f"{opened} connections opened with revoked keys")
-            await _replay(Speaker(await stranger._dialer.connect(desktop_id)), said)
+            await _replay(Speaker(await stranger.parts.dialer.connect(desktop_id)), said)
             hold(await _standing(desktop, session) == was, "what the revoked device had said counted for a stranger")
             await _replay(Speaker(await _linked_anew(desktop, lost, first.identity.public)), said)
             hold(await _standing(desktop, session) == was, "what the device had said before counted again")

@@ -53,13 +53,13 @@ def mutants(envelope: bytes, older: bytes) -> Iterator[bytes]:
 
 async def _dial(friend: Agent, device: Any) -> Wire | None:
     with contextlib.suppress(HandoffError):
-        return await friend._dialer.connect(device)
+        return await friend.parts.dialer.connect(device)
     return None
 
 
 async def _ready(stage: Scene) -> None:
     async with asyncio.timeout(30):
-        while not stage.intruder._dialer._d.relays().shared():
+        while not stage.intruder.parts.dialer._d.relays().shared():
             await asyncio.sleep(0.02)
         while any((await stage.victim.call("status"))["relays"].values()):
             await asyncio.sleep(0.05)
