@@ -213,8 +213,8 @@ class _Counter:
         if channel is Channel.CONTROL or self._missing <= 0:
             self.complete.set()
 
-    def connection_lost(self, reason: str) -> None:
-        raise SystemExit(reason)
+    def connection_lost(self, reason: str) -> None:  # noqa: ARG002 - the sender closes when it is done
+        self.complete.set()
 
 
 class _Engine:

@@ -47,10 +47,12 @@ class DirectDtls(RTCDtlsTransport):
     """DTLS between an ICE agent and an association, by plain calls once the handshake is complete."""
 
     _source: DatagramSource
+    _above: PacketReceiver
 
     @override
     async def _recv_next(self) -> None:
         if self._source.direct is None and self._is_complete():
+            self._above = cast("PacketReceiver", self._data_receiver)
             self._source.direct = self
         await super()._recv_next()
 
@@ -61,8 +63,8 @@ class DirectDtls(RTCDtlsTransport):
 
     def datagram(self, data: bytes) -> None:
         """One datagram of the peer."""
-        ssl, receiver = self._ssl, self._data_receiver
-        if self._state != State.CONNECTED or ssl is None or receiver is None:
+        ssl = self._ssl
+        if self._state is not State.CONNECTED or ssl is None:
             return
         ssl.bio_write(data)
         try:
@@ -73,13 +75,11 @@ class DirectDtls(RTCDtlsTransport):
         except SSL.Error:
             self._answer(ssl)
         else:
-            cast("PacketReceiver", receiver).take(packet)
+            self._above.take(packet)
 
     def rest(self) -> None:
         """No more datagrams wait in the socket."""
-        receiver = self._data_receiver
-        if receiver is not None:
-            cast("PacketReceiver", receiver).rest()
+        self._above.rest()
 
     def _answer(self, ssl: SSL.Connection) -> None:
         """Send what DTLS has to say of what just came: an alert, or the end of the handshake again."""

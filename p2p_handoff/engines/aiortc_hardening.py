@@ -49,12 +49,15 @@ class HardenedProtocol(StunProtocol):
 
     _validated: set[tuple[str, int]]
 
+    _ice: DatagramSource
     _socket: socket.socket | None
     outlet: Outlet
 
     def prepare(self) -> None:
         """What a constructor would do: this class takes the place of the library's in a finished object."""
         self._validated = set()
+        assert isinstance(self.receiver, DatagramSource)
+        self._ice = self.receiver
         told = self.transport.get_extra_info("socket")
         self._socket = socket.socket(fileno=os.dup(told.fileno())) if told is not None else None
         self.outlet = Outlet(self.transport, self._socket)
@@ -102,11 +105,6 @@ class HardenedProtocol(StunProtocol):
         if message.message_class is Class.RESPONSE:
             self._validated.add((addr[0], addr[1]))
         super().send_stun(message, addr)
-
-    @property
-    def _ice(self) -> DatagramSource:
-        assert isinstance(self.receiver, DatagramSource)
-        return self.receiver
 
     def _is_validated(self, address: tuple[str, int]) -> bool:
         if address in self._validated:

@@ -30,11 +30,13 @@ MAX_DUPLICATES: Final = 16
 DATA_HEADER: Final = 16
 
 _PREFIX: Final = struct.Struct("!HHL")
+_COMMON: Final = struct.Struct("!HHL4s")
 _CHECKSUM: Final = struct.Struct("<L")
 _HEAD: Final = struct.Struct("!BBH")
 _DATA: Final = struct.Struct("!BBHLHHL")
 _SACK: Final = struct.Struct("!BBHLLHH")
-_COMMON_HEADER: Final = 12
+_COMMON_HEADER: Final = _COMMON.size
+_OURS: Final = frozenset({DATA, SACK})
 _NO_CHECKSUM: Final = bytes(4)
 _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
@@ -120,16 +122,16 @@ def read(packet: bytes, tag: int) -> list[Fragment | Acknowledgement] | None:
     Raises:
         PeerMisbehavedError: A chunk is malformed.
     """
-    if len(packet) < _COMMON_HEADER + _HEAD.size:
+    end = len(packet)
+    if end < _COMMON_HEADER + _HEAD.size:
         return []
-    if packet[_COMMON_HEADER] not in (DATA, SACK):
+    if packet[_COMMON_HEADER] not in _OURS:
         return None
-    _, _, told = _PREFIX.unpack_from(packet)
-    (checksum,) = _CHECKSUM.unpack_from(packet, _PREFIX.size)
-    if told != tag or checksum != value(packet[: _PREFIX.size] + _NO_CHECKSUM + packet[_COMMON_HEADER:]):
+    _, _, told, checksum = _COMMON.unpack_from(packet)
+    if told != tag or checksum != _checksum(packet):
         return []
     found: list[Fragment | Acknowledgement] = []
-    position, end = _COMMON_HEADER, len(packet)
+    position = _COMMON_HEADER
     while position + _HEAD.size <= end:
         kind, flags, length = _HEAD.unpack_from(packet, position)
         after = position + length
@@ -143,6 +145,11 @@ def read(packet: bytes, tag: int) -> list[Fragment | Acknowledgement] | None:
             return None
         position = after + -length % 4
     return found
+
+
+def _checksum(packet: bytes) -> bytes:
+    """As it stands in a packet: of all but itself."""
+    return _CHECKSUM.pack(value(packet[: _PREFIX.size] + _NO_CHECKSUM + packet[_COMMON_HEADER:]))
 
 
 def _data(packet: bytes, position: int, after: int, flags: int) -> Fragment:

@@ -75,6 +75,9 @@ class OrderedStream:
         Raises:
             PeerMisbehavedError: It is unordered, or there is too much of what cannot be delivered.
         """
+        if not fragment.flags and fragment.tsn == self._next_tsn and self._parts and not self._rest:
+            self._append(fragment)  # In the middle of a message: nothing can be complete.
+            return []
         if fragment.flags & UNORDERED:
             raise PeerMisbehavedError("an unordered message on an ordered channel")
         if fragment.flags & FIRST:
@@ -88,14 +91,17 @@ class OrderedStream:
 
     def _deliver(self) -> Iterator[Arrived]:
         while (fragment := self._following()) is not None:
-            self._parts.append(fragment.payload)
-            self._unfinished += len(fragment.payload)
             self._held -= len(fragment.payload)
-            self._next_tsn = (fragment.tsn + 1) & LAST_SERIAL
+            self._append(fragment)
             if fragment.flags & LAST:
                 yield Arrived(self._stream, fragment.protocol, self._finish())
-            elif self._unfinished > MAX_UNFINISHED:
-                raise PeerMisbehavedError("a message that does not end")
+
+    def _append(self, fragment: Fragment) -> None:
+        self._parts.append(fragment.payload)
+        self._unfinished += len(fragment.payload)
+        self._next_tsn = (fragment.tsn + 1) & LAST_SERIAL
+        if self._unfinished > MAX_UNFINISHED:
+            raise PeerMisbehavedError("a message that does not end")
 
     def _following(self) -> Fragment | None:
         if self._parts:
@@ -183,6 +189,8 @@ class Inbound:
             self.cumulative = following
 
     def _gaps(self) -> tuple[tuple[int, int], ...]:
+        if not self._ahead:
+            return ()
         gaps: list[tuple[int, int]] = []
         for offset in sorted((tsn - self.cumulative) % SERIALS for tsn in self._ahead):
             if gaps and offset == gaps[-1][1] + 1:
