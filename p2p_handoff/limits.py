@@ -124,6 +124,8 @@ GATHER_DEADLINE: Final = 0.5
 HANDSHAKE_DEADLINE: Final = 10.0
 LINK_CODE_LIFETIME: Final = 600.0
 """A link code dies after ten minutes."""
+LINK_ANSWER_WITHIN: Final = 15.0
+"""Seconds that whoever is in a code's room has for each message that no person decides: it is made in milliseconds."""
 MAX_BURNT_CODES: Final = 5
 BURNT_CODES_WITHIN: Final = 600.0
 """So many codes may be burnt at a device in so many seconds before it makes no other one: a person slips once or twice.

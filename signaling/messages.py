@@ -2,8 +2,8 @@
 """Every message between a relay and a client. Layer: signaling, pure. Specification: docs/specs/signaling.md §3-§7.
 
 A client answers the relay's Challenge with a Login and is told Welcome. After that each request carries a
-number, and exactly one reply names it. Deliver, RoomMessage and RoomClosed come unasked; Goodbye is the
-last message on a connection.
+number, and exactly one reply names it. Deliver, RoomMessage, RoomVisited and RoomClosed come unasked; Goodbye
+is the last message on a connection.
 """
 
 from __future__ import annotations
@@ -58,6 +58,15 @@ class RoomEnd(Enum):
     LEFT = "left"
     """The other party closed the room or went away."""
     EXPIRED = "expired"
+
+
+class Visit(Enum):
+    """What its opener is told of a room."""
+
+    JOINED = "joined"
+    """Somebody is the second party now."""
+    TURNED_AWAY = "turned-away"
+    """Somebody else came after that."""
 
 
 class Farewell(Enum):
@@ -232,6 +241,14 @@ class RoomMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomVisited:
+    """relay → the room's opener: somebody came."""
+
+    room: RoomId
+    visit: Visit
+
+
+@dataclass(frozen=True, slots=True)
 class RoomClosed:
     """relay → client: the room is gone."""
 
@@ -248,7 +265,7 @@ class Goodbye:
 
 Request: TypeAlias = Send | Presence | OpenRoom | FindRoom | JoinRoom | RoomSend | CloseRoom
 Reply: TypeAlias = Sent | Refused | Present | RoomOpened | RoomFound | RoomJoined
-Unasked: TypeAlias = Deliver | RoomMessage | RoomClosed | Goodbye
+Unasked: TypeAlias = Deliver | RoomMessage | RoomVisited | RoomClosed | Goodbye
 FromClient: TypeAlias = Login | Request
 FromRelay: TypeAlias = Challenge | Welcome | Reply | Unasked
 Message: TypeAlias = FromClient | FromRelay

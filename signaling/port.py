@@ -39,8 +39,10 @@ from signaling.messages import (
     RoomMessage,
     RoomOpened,
     RoomSend,
+    RoomVisited,
     Send,
     Sent,
+    Visit,
 )
 from signaling.refusals import FAREWELLS, ROOM_ENDS, refusal_error
 
@@ -56,6 +58,10 @@ class Room:
         self.id: Final = room
         self.nameplate: Final = nameplate
         """The number under which others find it; None for the side that joined by id."""
+        self.joined: Final = asyncio.Event()
+        """At the side that opened it: set when somebody is in it."""
+        self.turned_away: Final = asyncio.Event()
+        """At the side that opened it: set when somebody else wanted to join it after that."""
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._end = ""
 
@@ -99,6 +105,10 @@ class Room:
             self.end("the other party sent more than anyone reads")
         elif not self._end:
             self._messages.put_nowait(data)
+
+    def visited(self, visit: Visit) -> None:
+        """Called by the port when somebody came, in a room that this side opened."""
+        (self.joined if visit is Visit.JOINED else self.turned_away).set()
 
     def end(self, reason: str) -> None:
         """Called by the port when the room is gone; what arrived before can still be received."""
@@ -247,6 +257,8 @@ class RelayPort(ABC):
                 self._envelope_arrived(sender, envelope)
             case RoomMessage(room, data) if room in self._rooms:
                 self._rooms[room].arrived(data)
+            case RoomVisited(room, visit) if room in self._rooms:
+                self._rooms[room].visited(visit)
             case RoomClosed(room, reason) if room in self._rooms:
                 self._rooms.pop(room).end(ROOM_ENDS[reason])
             case Goodbye(farewell):

@@ -38,6 +38,8 @@ class OpenedRoom:
     joiner: ClientKey | None = None
     waiting: list[bytes] = field(default_factory=list)
     """What the opener sent before anyone joined."""
+    told_of_others: bool = False
+    """Whether the opener knows that somebody came after the joiner; once is enough."""
 
     def other(self, client: ClientKey) -> ClientKey | None:
         """The other party, if there is one."""
@@ -122,6 +124,14 @@ class Rooms:
             return Refusal.FULL
         opened.joiner = client
         return opened
+
+    def news_of_another(self, client: ClientKey, room: RoomId) -> ClientKey | None:
+        """Whom to tell that one more client wanted to join a room; None if there is nobody to tell, or no need."""
+        opened = self._rooms.get(room)
+        if opened is None or opened.told_of_others or client in opened.parties():
+            return None
+        opened.told_of_others = True
+        return opened.opener
 
     def send(self, client: ClientKey, room: RoomId, data: bytes) -> ClientKey | Refusal | None:
         """Who gets the data now; None if the room keeps it until somebody joins."""

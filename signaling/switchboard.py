@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from p2p_handoff.ids import DeviceId, Entropy
+from p2p_handoff.ids import DeviceId, Entropy, RoomId
 from p2p_handoff.limits import (
     RELAY_JOIN_BURST,
     RELAY_JOINS_PER_SECOND,
@@ -42,8 +42,10 @@ from signaling.messages import (
     RoomMessage,
     RoomOpened,
     RoomSend,
+    RoomVisited,
     Send,
     Sent,
+    Visit,
 )
 from signaling.policy import Policy
 from signaling.rooms import ClientKey, Rooms
@@ -214,10 +216,15 @@ class Switchboard:
     def _join_room(self, client: ClientKey, request: JoinRoom, _now: float) -> list[Output]:
         joined = self._rooms.join(client, request.room)
         if isinstance(joined, Refusal):
-            return [self._refused(client, request.id, joined)]
+            return [self._refused(client, request.id, joined), *self._told_of_another(client, request.room, joined)]
+        told = Output(joined.opener, RoomVisited(joined.id, Visit.JOINED))
         kept = [Output(client, RoomMessage(joined.id, data)) for data in joined.waiting]
         joined.waiting.clear()
-        return [Output(client, RoomJoined(request.id, joined.id)), *kept]
+        return [Output(client, RoomJoined(request.id, joined.id)), *kept, told]
+
+    def _told_of_another(self, client: ClientKey, room: RoomId, refusal: Refusal) -> list[Output]:
+        opener = self._rooms.news_of_another(client, room) if refusal is Refusal.CROWDED else None
+        return [] if opener is None else [Output(opener, RoomVisited(room, Visit.TURNED_AWAY))]
 
     def _room_send(self, client: ClientKey, request: RoomSend, _now: float) -> list[Output]:
         other = self._rooms.send(client, request.room, request.data)

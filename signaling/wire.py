@@ -123,6 +123,7 @@ _CHECKS: Final[Mapping[object, Check]] = MappingProxyType(
         RoomId: _identifier(LONG_ID_LENGTH),
         m.Refusal: _member(m.Refusal),
         m.RoomEnd: _member(m.RoomEnd),
+        m.Visit: _member(m.Visit),
         m.Farewell: _member(m.Farewell),
     }
 )
@@ -170,6 +171,7 @@ _TYPES: Final[Mapping[type, str]] = MappingProxyType(
         m.RoomFound: "room_found",
         m.RoomJoined: "joined",
         m.RoomMessage: "room_message",
+        m.RoomVisited: "room_visited",
         m.RoomClosed: "room_closed",
         m.Goodbye: "goodbye",
     }

@@ -59,6 +59,8 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/incoming_offer.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/incoming_report.py": "tests/agent/test_giving_up.py",
     "p2p_handoff/agent/letting_go.py": "tests/agent/test_contributions.py",
+    "p2p_handoff/agent/link_desk.py": "tests/agent/test_code_rooms.py",
+    "p2p_handoff/agent/linking.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/links.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/merging.py": "tests/agent/test_reunion.py",
     "p2p_handoff/agent/multi_client_sync.py": "tests/agent/test_session_handoff_v1_7.py",

@@ -29,7 +29,7 @@ from p2p_handoff.agent.forking import Forking
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.ice_servers import ice_servers
 from p2p_handoff.agent.keeping import Keeper, Shelves
-from p2p_handoff.agent.linking import LinkDesk
+from p2p_handoff.agent.link_desk import LinkDesk
 from p2p_handoff.agent.links import Links
 from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.news import NewsDesk, Reach
@@ -294,6 +294,7 @@ class Assembly:
             clock=asyncio.get_running_loop().time,
             ended=self.circle.ended,
             tried=lambda text: self._given.events.emit("link-tried", text=text),
+            disturbed=lambda text: self._given.events.emit("link-disturbed", text=text),
         )
 
 

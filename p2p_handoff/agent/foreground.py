@@ -69,6 +69,7 @@ _LINES = {
     "unlinked": "{text}.",
     "introduced": "{text}",
     "link-tried": "A link was tried: {text}.",
+    "link-disturbed": "While a link is made: {text}.",
     "connected": "Connected to {name} by {engine}.",
     "handoff": "Handoff of '{title}' with {peer}: {outcome}. {text}",
     "handoff-failed": "A handoff failed: {text}",

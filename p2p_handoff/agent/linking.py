@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linking through rooms: the shell of security.link. Layer: agent. Specification: docs/specs/link.md §6.
+"""Linking through rooms: the shell of security.link. Layer: agent. Specification: docs/specs/link.md §3.
 
-The opener waits in the same room on its embedded relay and on every shared one; the first message of anybody is the
-one guess, and all other rooms close. The joiner looks for the nameplate by mDNS, at addresses given by hand, and at
-the shared relays.
+The rooms themselves are those of code_rooms.py.
 """
 
 from __future__ import annotations
@@ -11,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from p2p_handoff.agent.relays import Relays
-from p2p_handoff.errors import HandoffError, LinkCodeError, NotFoundError, RejectedError, UnreachableError
-from p2p_handoff.ids import DeviceId, Entropy, RoomId, new_room_id
-from p2p_handoff.limits import LINK_CODE_LIFETIME
-from p2p_handoff.security.identity import Identity
+from p2p_handoff.agent.code_rooms import first_message, found_room, open_rooms, tell_of_others
+from p2p_handoff.agent.link_desk import LinkDesk
+from p2p_handoff.errors import HandoffError, LinkCodeError, RejectedError, UnreachableError
+from p2p_handoff.ids import RoomId
+from p2p_handoff.limits import LINK_ANSWER_WITHIN
 from p2p_handoff.security.link import LinkExchange
 from p2p_handoff.security.link_terms import (
     FINAL_STATES,
@@ -31,50 +28,17 @@ from p2p_handoff.security.link_terms import (
     Role,
 )
 from p2p_handoff.security.words import LinkCode
-from signaling.port import RelayPort, Room
+from signaling.port import Room
 
 log = logging.getLogger(__name__)
 
 Decide = Callable[[LinkResult], Awaitable[LinkKind | None]]
 """Asks the person; None means no."""
-_FIND_FOR = 9.0
-"""Seconds that a joiner looks for the room: discovery may need a moment."""
-_FIND_AGAIN = 0.25
-_ASK_AT: Final = (0.0, 1.0, 3.0, 7.0)
-"""Seconds after which everybody on the network is asked for the room (RFC 6762 §5.2): its announcement may be lost."""
 _TRIED: Final = {
     Role.OPENER: "the code is burnt: somebody used it without knowing its words, by a slip or to get in",
     Role.JOINER: "the code is burnt: what answered does not know these words, by a slip or since somebody sits between",
 }
 _CROWDED: Final = "somebody used this code before you, by a slip or to get in"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkDesk:
-    """What linking needs of the agent.
-
-    Args:
-        name: This device's display name.
-        room_urls: Relay URLs at which discovery sees an open room with a nameplate.
-        look: Asks everybody on the network anew what they announce.
-        manual: Relay URLs given by hand.
-        announce: Tells the network about the open room, or None when it is closed.
-        clock: Monotonic seconds.
-        ended: How many admissions of a device to the circle have ended.
-        tried: Called with a sentence when somebody may be trying to get in.
-    """
-
-    identity: Identity
-    name: Callable[[], str]
-    relays: Relays
-    room_urls: Callable[[int], Sequence[str]]
-    look: Callable[[], None]
-    manual: Sequence[str]
-    announce: Callable[[tuple[RoomId, int] | None], Awaitable[None]]
-    entropy: Entropy
-    clock: Callable[[], float]
-    ended: Callable[[DeviceId], int]
-    tried: Callable[[str], None]
 
 
 async def open_code(
@@ -85,19 +49,22 @@ async def open_code(
     Raises:
         LinkCodeError: A wrong guess burnt the code, or it expired.
         RejectedError: A person said no.
-        UnreachableError: The other side went away.
+        UnreachableError: The other side went away or fell silent; or only such as said nothing ever came.
     """
-    rooms = await _open_rooms(desk)
+    rooms = await open_rooms(desk)
     nameplate = rooms[0].nameplate
     assert nameplate is not None
     code = LinkCode.generate(nameplate, desk.entropy)
+    others = [asyncio.create_task(tell_of_others(desk, room)) for room in rooms]
     try:
         await desk.announce((rooms[0].id, nameplate))
         await on_code(code)
-        room, first = await _first_message(rooms)
+        room, first = await first_message(desk, rooms)
         exchange = LinkExchange(_parameters(desk, Role.OPENER, code, room.id, purpose))
         return await _converse(desk, exchange, room, decide, first)
     finally:
+        for task in others:
+            task.cancel()
         await desk.announce(None)
         for room in rooms:
             await room.close()
@@ -114,101 +81,12 @@ async def join_code(desk: LinkDesk, purpose: Purpose, code: LinkCode, decide: De
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
-            room = await stack.enter_async_context(_find_room(desk, code.nameplate))
+            room = await stack.enter_async_context(found_room(desk, code.nameplate))
         except LinkCodeError as error:  # Another one is, or was, in it.
             desk.tried(_CROWDED)
             raise LinkCodeError(error.what, state=_CROWDED, advice=error.advice) from error
         exchange = LinkExchange(_parameters(desk, Role.JOINER, code, room.id, purpose))
         return await _converse(desk, exchange, room, decide, None)
-
-
-async def _open_rooms(desk: LinkDesk) -> list[Room]:
-    await desk.relays.wait_shared(1.0)
-    room = new_room_id(desk.entropy)
-    rooms: list[Room] = []
-    nameplate: int | None = None
-    for port in (*desk.relays.shared(), desk.relays.embedded):
-        try:
-            opened = await port.open_room(nameplate, room)
-        except HandoffError as error:
-            log.warning("no room at a relay: %s", error)
-            continue
-        nameplate = opened.nameplate
-        rooms.append(opened)
-    if not rooms:
-        raise UnreachableError("no relay opens a room for the code", advice="try again in a moment")
-    return rooms
-
-
-async def _first_message(rooms: Sequence[Room]) -> tuple[Room, bytes]:
-    waiting = {asyncio.create_task(room.receive()): room for room in rooms}
-    try:
-        async with asyncio.timeout(LINK_CODE_LIFETIME):
-            while waiting:
-                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    room = waiting.pop(task)
-                    with contextlib.suppress(UnreachableError):
-                        return room, task.result()
-    except TimeoutError:
-        raise LinkCodeError("nobody used the code within ten minutes", advice="make a new one") from None
-    finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-    raise LinkCodeError("the code was closed by the relay", advice="make a new one and try again")
-
-
-@contextlib.asynccontextmanager
-async def _find_room(desk: LinkDesk, nameplate: int) -> AsyncIterator[Room]:
-    begun = desk.clock()
-    ask_at = list(_ASK_AT)
-    while True:
-        for url in dict.fromkeys((*desk.room_urls(nameplate), *desk.manual)):
-            async with contextlib.AsyncExitStack() as stack:
-                room = await _join(stack, desk.relays.visit(url), nameplate)
-                if room is not None:
-                    yield room
-                    return
-        for port in desk.relays.shared():
-            room = await _join_at(port, nameplate)
-            if room is not None:
-                try:
-                    yield room
-                finally:
-                    await room.close()
-                return
-        past = desk.clock() - begun
-        if past > _FIND_FOR:
-            raise NotFoundError(
-                f"no device shows a code with the number {nameplate}",
-                advice="check the number; both devices must be on one network or use the same relay",
-            )
-        if ask_at and past >= ask_at[0]:
-            ask_at = [later for later in ask_at if later > past]
-            desk.look()
-        await asyncio.sleep(_FIND_AGAIN)
-
-
-async def _join(
-    stack: contextlib.AsyncExitStack, visit: contextlib.AbstractAsyncContextManager[RelayPort], nameplate: int
-) -> Room | None:
-    try:
-        port = await stack.enter_async_context(visit)
-    except HandoffError as error:
-        log.info("a relay that might have the room cannot be reached: %s", error)
-        return None
-    room = await _join_at(port, nameplate)
-    if room is not None:
-        stack.push_async_callback(room.close)
-    return room
-
-
-async def _join_at(port: RelayPort, nameplate: int) -> Room | None:
-    try:
-        return await port.join_room(await port.find_room(nameplate))
-    except NotFoundError:
-        return None
 
 
 def _parameters(desk: LinkDesk, role: Role, code: LinkCode, room: RoomId, purpose: Purpose) -> LinkParameters:
@@ -234,7 +112,7 @@ async def _converse(
         if first is not None:
             await _answer(desk, exchange, room, first)
         while exchange.result is None:
-            await _answer(desk, exchange, room, await room.receive())
+            await _answer(desk, exchange, room, await _next_message(room))
         await _agree(desk, exchange, room, decide)
     except LinkCodeError as error:
         await _last_words(exchange, room)
@@ -249,6 +127,16 @@ async def _converse(
     outcome = exchange.outcome
     assert outcome is not None
     return outcome
+
+
+async def _next_message(room: Room) -> bytes:
+    """What a machine makes, not a person: it is there at once or not at all."""
+    try:
+        async with asyncio.timeout(LINK_ANSWER_WITHIN):
+            return await room.receive()
+    except TimeoutError:
+        what = f"the other side said nothing for {LINK_ANSWER_WITHIN:g} seconds"
+        raise UnreachableError(what, state="nothing was linked", advice="make a new code") from None
 
 
 async def _answer(desk: LinkDesk, exchange: LinkExchange, room: Room, data: bytes) -> None:

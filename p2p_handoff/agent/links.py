@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from p2p_handoff.agent import linking
 from p2p_handoff.agent.circle import Circle
+from p2p_handoff.agent.link_desk import LinkDesk
 from p2p_handoff.agent.names import linked_name
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import LinkCodeError, UsageError
@@ -34,7 +35,7 @@ class Links:
     def __init__(
         self,
         services: Services,
-        desk: linking.LinkDesk,
+        desk: LinkDesk,
         circle: Circle,
         part: Callable[[DeviceId], Awaitable[None]],
     ) -> None:

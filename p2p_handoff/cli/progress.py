@@ -65,6 +65,7 @@ _TOLD: Final[Mapping[str, Callable[[_Fields], Iterator[str]]]] = {
     "secrets": _secrets,
     "not-in-place": _text,
     "silent": _text,
+    "link-disturbed": _text,
 }
 """What is said of an event."""
 

@@ -149,7 +149,9 @@ async def test_a_device_whose_codes_are_burnt_one_after_the_other_makes_no_more_
         await desktop.link(decide=own)
 
 
-async def test_who_comes_third_is_told_that_somebody_may_be_trying(strangers: Pair, devices: Devices) -> None:
+async def test_who_comes_third_and_the_opener_are_told_that_somebody_may_be_trying(
+    strangers: Pair, devices: Devices
+) -> None:
     laptop, desktop = strangers
     phone = await devices.start("phone", peers=(f"127.0.0.1:{desktop.port}",))
     code, opening = await opened_code(desktop)
@@ -163,11 +165,13 @@ async def test_who_comes_third_is_told_that_somebody_may_be_trying(strangers: Pa
     first = asyncio.create_task(laptop.link(code, decide=think))
     await asked.wait()
     heard = asyncio.create_task(event(phone, "link-tried"))
+    disturbed = asyncio.create_task(event(desktop, "link-disturbed"))
     await asyncio.sleep(0)
     with pytest.raises(LinkCodeError, match="somebody else has joined this room already") as turned_away:
         await phone.link(code, decide=own)
     assert "somebody used this code before you" in turned_away.value.sentence
     assert "before you" in (await heard)["text"]
+    assert "was turned away" in (await disturbed)["text"]
     answer.set()
     await asyncio.gather(first, opening)
     assert {link.name for link in desktop.store.links.all()} == {"laptop"}

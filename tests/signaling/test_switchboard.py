@@ -38,7 +38,10 @@ def meet(switchboard: Switchboard) -> RoomId:
     """Alice and Bob in a room."""
     [(_, opened)] = switchboard.handle(ONE, m.OpenRoom(ID), 0.0)
     assert isinstance(opened, m.RoomOpened)
-    assert switchboard.handle(TWO, m.JoinRoom(ID, opened.room), 0.0) == [(TWO, m.RoomJoined(ID, opened.room))]
+    assert switchboard.handle(TWO, m.JoinRoom(ID, opened.room), 0.0) == [
+        (TWO, m.RoomJoined(ID, opened.room)),
+        (ONE, m.RoomVisited(opened.room, m.Visit.JOINED)),
+    ]
     return opened.room
 
 
@@ -100,6 +103,7 @@ def test_two_parties_meet_by_nameplate_and_get_what_was_said_before() -> None:
     assert switchboard.handle(TWO, m.JoinRoom(ID, opened.room), 0.0) == [
         (TWO, m.RoomJoined(ID, opened.room)),
         (TWO, m.RoomMessage(opened.room, b"early")),
+        (ONE, m.RoomVisited(opened.room, m.Visit.JOINED)),
     ]
     assert switchboard.handle(TWO, m.RoomSend(ID, opened.room, b"hi"), 0.0) == [
         (ONE, m.RoomMessage(opened.room, b"hi")),
@@ -110,12 +114,23 @@ def test_two_parties_meet_by_nameplate_and_get_what_was_said_before() -> None:
 def test_refusals_in_rooms_reach_the_one_who_asked() -> None:
     switchboard = board()
     room = meet(switchboard)
-    assert switchboard.handle(THREE, m.JoinRoom(ID, room), 0.0) == [(THREE, m.Refused(ID, Refusal.CROWDED))]
+    crowded = (THREE, m.Refused(ID, Refusal.CROWDED))
+    assert switchboard.handle(THREE, m.JoinRoom(ID, room), 0.0)[0] == crowded
     assert switchboard.handle(THREE, m.RoomSend(ID, room, b"x"), 0.0) == [(THREE, m.Refused(ID, Refusal.NO_ROOM))]
     assert switchboard.handle(THREE, m.CloseRoom(ID, room), 0.0) == [(THREE, m.Refused(ID, Refusal.NO_ROOM))]
     assert switchboard.handle(THREE, m.OpenRoom(ID, room), 0.0) == [(THREE, m.Refused(ID, Refusal.TAKEN))]
     no_room = [(THREE, m.Refused(ID, Refusal.NO_ROOM))]
     assert switchboard.handle(THREE, m.FindRoom(ID, m.Nameplate(1)), 0.0) == no_room
+
+
+def test_the_opener_is_told_once_that_others_were_turned_away() -> None:
+    switchboard = board()
+    room = meet(switchboard)
+    crowded = m.Refused(ID, Refusal.CROWDED)
+    assert switchboard.handle(TWO, m.JoinRoom(ID, room), 0.0) == [(TWO, crowded)], "it is in there itself"
+    told = (ONE, m.RoomVisited(room, m.Visit.TURNED_AWAY))
+    assert switchboard.handle(THREE, m.JoinRoom(ID, room), 0.0) == [(THREE, crowded), told]
+    assert switchboard.handle(THREE, m.JoinRoom(ID, room), 0.0) == [(THREE, crowded)]
 
 
 def test_closing_a_room_tells_the_other_party() -> None:

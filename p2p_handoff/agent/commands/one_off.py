@@ -10,7 +10,7 @@ from typing import Final
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import arguments
-from p2p_handoff.agent.commands.progress import with_progress
+from p2p_handoff.agent.commands.progress import OF_A_CODE, passing_on, with_progress
 from p2p_handoff.control.request import Answer, Request
 from p2p_handoff.errors import UsageError
 from p2p_handoff.protocol.messages import Mode
@@ -29,11 +29,12 @@ class OneOffCommands:
     async def send(self, request: Request) -> Answer:
         """One-off: show a code and copy paths to whoever uses it."""
         record = await self._agent.start(arguments.texts(request.args, "paths"))
-        outcome = await self._agent.link(
-            on_code=lambda text: request.event("code", code=text, expires_in=600),
-            decide=_decide_copy,
-            purpose=Purpose.COPY,
-        )
+        async with passing_on(self._agent, request, OF_A_CODE):
+            outcome = await self._agent.link(
+                on_code=lambda text: request.event("code", code=text, expires_in=600),
+                decide=_decide_copy,
+                purpose=Purpose.COPY,
+            )
         peer = outcome.peer.device
         return await with_progress(
             self._agent,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The events of one handoff, passed on to the client of the command that runs it. Layer: agent.
+"""The agent's events while a command runs, passed on to the client that gave it. Layer: agent.
 
 Specification: docs/specs/control.md §5.
 """
@@ -7,7 +7,8 @@ Specification: docs/specs/control.md §5.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from typing import Any, Final
 
 from p2p_handoff.agent.agent import Agent
@@ -16,7 +17,9 @@ from p2p_handoff.agent.report import Report, stopped
 from p2p_handoff.control.request import Answer, Request
 from p2p_handoff.protocol.outcome import Result
 
-_PASSED_ON: Final = frozenset(
+OF_A_CODE: Final = frozenset({"link-disturbed"})
+"""What the client of a command is told while its code is open or in use."""
+_OF_A_HANDOFF: Final = frozenset(
     (
         "asking",
         "connected",
@@ -34,26 +37,32 @@ _PASSED_ON: Final = frozenset(
 )
 
 
-async def with_progress(agent: Agent, request: Request, work: Awaitable[Report]) -> Answer:
-    """Pass on the events of one handoff while it runs; its report is the answer, or the error it stands for."""
+@contextlib.asynccontextmanager
+async def passing_on(agent: Agent, request: Request, names: Collection[str]) -> AsyncIterator[None]:
+    """Pass on the events of some names while the block lasts."""
     queue: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue()
-    cancel = agent.subscribe(
-        lambda name, fields: queue.put_nowait((name, dict(fields))) if name in _PASSED_ON else None
-    )
+    cancel = agent.subscribe(lambda name, fields: queue.put_nowait((name, dict(fields))) if name in names else None)
     forwarding = asyncio.create_task(_forward(request, queue))
     try:
-        report = await work
-        await asyncio.sleep(0)
+        yield
+    finally:
+        cancel()
+        forwarding.cancel()
+        await asyncio.gather(forwarding, return_exceptions=True)
+
+
+async def with_progress(agent: Agent, request: Request, work: Awaitable[Report]) -> Answer:
+    """Pass on the events of one handoff while it runs; its report is the answer, or the error it stands for."""
+    try:
+        async with passing_on(agent, request, _OF_A_HANDOFF):
+            report = await work
+            await asyncio.sleep(0)
     except GivenUpError as given_up:
         report = given_up.report
         if request.stopping and report.outcome == Result.CANCELLED.value:
             raise stopped(report.error.state if report.error is not None else "") from None
         if not (request.stopping or request.given_up):
             raise
-    finally:
-        cancel()
-        forwarding.cancel()
-        await asyncio.gather(forwarding, return_exceptions=True)
     return report.as_json()
 
 
