@@ -361,6 +361,7 @@ async def test_unasked_replies_and_unknown_rooms_are_ignored() -> None:
         for message in (
             m.Sent(m.RequestId(99)),
             m.RoomMessage(RoomId("a" * 26), b"x"),
+            m.RoomVisited(RoomId("a" * 26), m.Visit.JOINED),
             m.RoomClosed(RoomId("a" * 26), m.RoomEnd.LEFT),
             m.Deliver(BOB.device, b"real"),
         ):
