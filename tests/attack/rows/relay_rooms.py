@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from p2p_handoff.agent import linking
+from p2p_handoff.agent import code_rooms
 from p2p_handoff.agent.agent import Agent
-from p2p_handoff.agent.linking import LinkDesk, join_code, open_code
+from p2p_handoff.agent.link_desk import LinkDesk
+from p2p_handoff.agent.linking import join_code, open_code
 from p2p_handoff.agent.network import LOGIN_CONTEXT
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.errors import HandoffError
@@ -162,6 +163,7 @@ def _desk(identity: Identity, name: str, relays: _At) -> LinkDesk:
         clock=time.monotonic,
         ended=lambda _device: 0,
         tried=lambda _sentence: None,
+        disturbed=lambda _sentence: None,
     )
 
 
@@ -290,7 +292,7 @@ async def rooms(root: Path) -> Seen:
     """The exchange of a code between agents, and every field of it between devices without one."""
     agents = await _between_agents(root)
     ports.RELAY_REQUEST_DEADLINE = _PATIENCE  # type: ignore[attr-defined]  # in this process alone
-    linking._FIND_FOR = _PATIENCE
+    code_rooms._FIND_FOR = _PATIENCE
     switchboard.RELAY_LOOKUP_BURST = 10**6  # type: ignore[attr-defined]  # a hostile relay has no limits
     async with contextlib.AsyncExitStack() as stack:
         lanes = [Lane(await stack.enter_async_context(hostile_relay())) for _ in range(_LANES)]
