@@ -58,7 +58,7 @@ async def opened(agent: Agent) -> tuple[LinkCode, asyncio.Task[object]]:
 @contextlib.asynccontextmanager
 async def occupied(visitor: Agent, url: str, code: LinkCode) -> AsyncIterator[Room]:
     """The room of a code, with a visitor in it that says nothing by itself."""
-    async with visitor._parts.relays.visit(url) as port:
+    async with visitor.parts.relays.visit(url) as port:
         yield await port.join_room(await port.find_room(code.nameplate))
 
 
@@ -67,7 +67,7 @@ def at(agent: Agent) -> str:
 
 
 def desk_of(agent: Agent) -> LinkDesk:
-    return agent._parts.links._desk
+    return agent.parts.links._desk
 
 
 async def told(agent: Agent, name: str) -> asyncio.Task[Mapping[str, Any]]:

@@ -149,9 +149,7 @@ async def test_a_device_whose_codes_are_burnt_one_after_the_other_makes_no_more_
         await desktop.link(decide=own)
 
 
-async def test_who_comes_third_and_the_opener_are_told_that_somebody_may_be_trying(
-    strangers: Pair, devices: Devices
-) -> None:
+async def test_who_comes_third_and_the_opener_are_told_of_it(strangers: Pair, devices: Devices) -> None:
     laptop, desktop = strangers
     phone = await devices.start("phone", peers=(f"127.0.0.1:{desktop.port}",))
     code, opening = await opened_code(desktop)
