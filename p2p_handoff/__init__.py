@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import HandoffError as HandoffError
     from p2p_handoff.errors import InDoubtError as InDoubtError
     from p2p_handoff.errors import IntegrityError as IntegrityError
+    from p2p_handoff.errors import KeyringError as KeyringError
     from p2p_handoff.errors import LinkCodeError as LinkCodeError
     from p2p_handoff.errors import LocalProtocolError as LocalProtocolError
     from p2p_handoff.errors import NoSpaceError as NoSpaceError
@@ -57,6 +58,7 @@ _HOMES: Final = {
             "InDoubtError",
             "StoppedError",
             "IntegrityError",
+            "KeyringError",
             "LinkCodeError",
             "LocalProtocolError",
             "NoSpaceError",

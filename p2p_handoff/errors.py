@@ -15,7 +15,8 @@ HandoffError                     1  anything unexpected
 │   ├── IntegrityError           6  content that does not match its digest
 │   ├── SealError                6  an envelope or frame that does not open
 │   ├── VersionError             6  no protocol version in common
-│   └── SecretsError             6  what should leave holds secrets that must not
+│   ├── SecretsError             6  what should leave holds secrets that must not
+│   └── KeyringError             6  the keyring with this device's keys cannot be used
 ├── CancelledError               7  somebody cancelled
 ├── InDoubtError                 8  frozen, and the answer is outstanding: nothing is lost
 ├── StorageError                 1  disk failing or read-only, failed sync
@@ -162,6 +163,12 @@ class SecretsError(TrustError):
     """What should go to somebody else's device looks as if it held secrets; nothing of it left."""
 
     code = "secrets"
+
+
+class KeyringError(TrustError):
+    """The keyring that has, or shall have, this device's keys is locked, gone, or does not answer."""
+
+    code = "keyring"
 
 
 class CancelledError(HandoffError):

@@ -2,6 +2,9 @@
 # Sourced by the other scripts: makes .venv with a Python of at least 3.11 and installs the project into it.
 # Usage: source scripts/env.sh; ensure_venv EXTRA[,EXTRA…]
 
+# What the scripts start puts nothing into the keyring of whoever runs them.
+export PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv="$root/.venv"
 

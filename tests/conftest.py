@@ -21,6 +21,9 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
+# No test, and nothing that one starts, puts anything into the keyring of whoever runs it.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
 # A shell's background job, and whatever it starts, ignores the interrupts that some tests send to real commands.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

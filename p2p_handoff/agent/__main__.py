@@ -26,7 +26,7 @@ from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.places import default_home
 from p2p_handoff.settings.config import Settings, load
-from p2p_handoff.settings.words import VISIBLE
+from p2p_handoff.settings.words import KEYS, VISIBLE
 from p2p_handoff.store.home import prepare
 
 
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int)
     parser.add_argument("--no-mdns", action="store_true")
     parser.add_argument("--visible", choices=VISIBLE)
+    parser.add_argument("--keys", choices=KEYS)
     parser.add_argument("--background", action="store_true", help="no terminal: log only")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     return parser
@@ -73,6 +74,8 @@ def _settings(options: argparse.Namespace, home: Path) -> Settings:
         settings = replace(settings, port=options.port)
     if options.no_mdns:
         settings = replace(settings, mdns=False)
+    if options.keys:
+        settings = replace(settings, keys=options.keys)
     if options.visible:
         settings = replace(settings, visible=options.visible)
     return replace(settings, relays=(*settings.relays, *options.relay), peers=(*settings.peers, *options.peer))

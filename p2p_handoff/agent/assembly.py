@@ -59,7 +59,7 @@ from p2p_handoff.security.identity import Identity
 from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.settings.config import Settings
 from p2p_handoff.store import home as homes
-from p2p_handoff.store import keys
+from p2p_handoff.store.key_places import KeyWish, load_or_create
 from p2p_handoff.store.scans import Scans
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,9 @@ class Assembly:
         self.port = 0
         home = given.home
         stack.enter_context(given.outside.lock(home))
-        self.identity = Identity.from_bytes(keys.load_or_create(home, lambda: Identity.generate().to_bytes()))
+        found = load_or_create(home, KeyWish(given.settings.keys), lambda: Identity.generate().to_bytes())
+        self.keys_kept_in = found.kept_in
+        self.identity = Identity.from_bytes(found.secret)
         self.store = stack.enter_context(given.outside.open_store(home.database, self.identity.device))
         self.scans = Scans(home.searched)
         stack.callback(self.scans.close)

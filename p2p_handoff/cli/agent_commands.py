@@ -118,6 +118,7 @@ def _status_lines(result: dict[str, Any]) -> Iterator[str]:
     )
     yield f"handoff is {'on' if result['handoff'] else 'switched off'}; new sessions go to {result['receive_dir']}"
     yield _VISIBLE[result["visible"]]
+    yield f"its secret keys are in {result['keys_in']}"
     if result["requests"]:
         yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
     old_copy = [result["old_copy"]] if result["old_copy"] else []

@@ -102,7 +102,8 @@ def short_lived(options: Sequence[str]) -> Iterator[Client]:
     """
     home = Path(tempfile.mkdtemp(prefix="handoff-"))
     # The other side looks for the code's number; nobody else needs to recognise a device that is gone in a minute.
-    process = start(home, [*options, "--visible", "linked"])
+    # Its keys go with its home.
+    process = start(home, [*options, "--visible", "linked", "--keys", "file"])
     client = Client(socket_path(home))
     try:
         _wait_for(client, process, home / _LOG_NAME)

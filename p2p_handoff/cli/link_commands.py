@@ -29,6 +29,7 @@ def whoami(home: Path, *, as_json: bool) -> None:
         print_json(result)
     else:
         click.echo(shown(f"{result['name']}  {result['device']}  ({result['key']})"))
+        click.echo(shown(f"Its secret keys are in {result['keys_in']}."))
 
 
 @click.command()

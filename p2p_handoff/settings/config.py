@@ -48,6 +48,8 @@ class Settings:
     """False switches handoff off: nothing is offered or accepted."""
     engine: str = "auto"
     """``auto``, ``aiortc`` or ``wrtc``."""
+    keys: str = "auto"
+    """``auto``, ``file`` or ``keyring``: where the secret keys of this device shall be."""
     receive_dir: Path = field(default_factory=lambda: Path.home() / "Handoff")
     """Where sessions arrive that are new on this device."""
     mdns: bool = True

@@ -63,6 +63,7 @@ ROOT: Final = Branch(
         "name": Leaf(checks.display_name),
         "handoff": Leaf(checks.boolean),
         "engine": Leaf(checks.one_of(*words.ENGINES), live=False),
+        "keys": Leaf(checks.one_of(*words.KEYS), live=False),
         "receive_dir": Leaf(checks.path),
         "mdns": Leaf(checks.boolean, live=False),
         "visible": Leaf(checks.one_of(*words.VISIBLE)),

@@ -9,4 +9,5 @@ from __future__ import annotations
 from typing import Final
 
 ENGINES: Final = ("auto", "aiortc", "wrtc")
+KEYS: Final = ("auto", "file", "keyring")
 VISIBLE: Final = ("auto", "everyone", "linked", "nobody")

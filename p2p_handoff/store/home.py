@@ -28,8 +28,13 @@ class Home:
 
     @property
     def identity(self) -> Path:
-        """The device's secret keys."""
+        """The device's secret keys, unless they are in the keyring."""
         return self.path / "identity"
+
+    @property
+    def keyring_entry(self) -> Path:
+        """Names the entry of the keyring that has them then."""
+        return self.path / "identity.keyring"
 
     @property
     def database(self) -> Path:

@@ -1,40 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file with a device's secret keys. Layer: I/O ring. Specification: docs/specs/store.md §7.
+"""The files about a device's secret keys. Layer: I/O ring. Specification: docs/specs/store.md §7.
 
-It is written once, completely or not at all, readable by its owner alone, and never through a link.
+Each is written once, completely or not at all, readable by its owner alone, and never through a link.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from p2p_handoff.errors import StorageError, TrustError
-from p2p_handoff.store.home import Home, check_private
+from p2p_handoff.store.home import check_private
 
 MAX_KEY_FILE: Final = 64 * 1024
 """Bytes that are read of a key file: an identity has some hundred."""
 
 
-def load_or_create(home: Home, generate: Callable[[], bytes]) -> bytes:
-    """This device's secret keys.
-
-    Args:
-        home: A prepared home.
-        generate: Makes new keys; called only where there are none.
+def load(path: Path) -> bytes | None:
+    """What a key file holds; None where there is none.
 
     Raises:
         TrustError: The file is a link, another user's, readable by others, or not a file with keys.
-        StorageError: It cannot be read or written.
+        StorageError: It cannot be read.
     """
+    with _translated(path):
+        return _read(path)
+
+
+def create(path: Path, content: bytes) -> None:
+    """Make a key file, durably.
+
+    Raises:
+        StorageError: There is one already, or it cannot be written.
+    """
+    with _translated(path):
+        _create(path, content)
+
+
+def remove(path: Path) -> None:
+    """Remove a key file, durably, if there is one.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    with _translated(path), suppress(FileNotFoundError):
+        path.unlink()
+        _sync_directory(path.parent)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
     try:
-        existing = _read(home.identity)
-        return _create(home.identity, generate()) if existing is None else existing
+        yield
     except OSError as error:
-        raise StorageError(f"the key file {home.identity} cannot be used: {error.strerror}") from error
+        raise StorageError(f"the key file {path} cannot be used: {error.strerror}") from error
 
 
 def _read(path: Path) -> bytes | None:
@@ -52,7 +74,7 @@ def _read(path: Path) -> bytes | None:
     return content
 
 
-def _create(path: Path, content: bytes) -> bytes:
+def _create(path: Path, content: bytes) -> None:
     """Write beside the place, then link into it: a name appears with all of its bytes, and never replaces one."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     with suppress(FileNotFoundError):
@@ -63,18 +85,17 @@ def _create(path: Path, content: bytes) -> bytes:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        return _publish(draft, path, content)
+        _publish(draft, path)
     finally:
         draft.unlink()
 
 
-def _publish(draft: Path, path: Path, content: bytes) -> bytes:
+def _publish(draft: Path, path: Path) -> None:
     try:
         os.link(draft, path, follow_symlinks=False)
     except FileExistsError:
         raise StorageError(f"another program wrote {path} at the same moment", advice="start again") from None
     _sync_directory(path.parent)
-    return content
 
 
 def _sync_directory(path: Path) -> None:

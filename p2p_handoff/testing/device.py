@@ -252,7 +252,9 @@ class Device:
         host = network.plug_in(self.name, process)
         home = HomeOnDisk(self.disk, process)
         self._watches = SimulatedWatches(self.simulation.loop, process)
-        chosen = Settings(**{"name": self.name, "receive_dir": self.received, **self.settings, **settings})
+        chosen = Settings(
+            **{"name": self.name, "keys": "file", "receive_dir": self.received, **self.settings, **settings}
+        )
         outside = Outside(
             network=host,
             clock=self.now,

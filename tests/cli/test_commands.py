@@ -30,7 +30,10 @@ def session(device: Device) -> Path:
 def test_a_device_has_a_name_and_an_id(device: Device) -> None:
     result = device("whoami", "--json").last
     assert (result["name"], len(result["device"])) == ("laptop", 32)
-    assert device("whoami").out == f"laptop  {result['device']}  ({result['key']})\n"
+    assert device("whoami").out == (
+        f"laptop  {result['device']}  ({result['key']})\n"
+        f"Its secret keys are in the file {device.home}/identity, which only this user may read.\n"
+    )
 
 
 def test_the_status_of_an_agent_has_its_stable_keys(device: Device) -> None:
@@ -40,6 +43,8 @@ def test_the_status_of_an_agent_has_its_stable_keys(device: Device) -> None:
     assert result["visible"] == "nobody", "multicast is off in these tests"
     assert "0 devices in sight" in device("agent", "status").out
     assert "it announces itself to nobody" in device("agent", "status").out
+    assert result["keys"] == "file"
+    assert f"its secret keys are in the file {device.home}/identity" in device("agent", "status").out
 
 
 def test_a_second_agent_on_the_same_home_is_refused(device: Device) -> None:

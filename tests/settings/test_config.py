@@ -17,6 +17,7 @@ EVERYTHING = """
 name = "laptop"
 handoff = false
 engine = "aiortc"
+keys = "file"
 receive_dir = "/srv/handoff"
 mdns = false
 visible = "nobody"
@@ -60,6 +61,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         name="laptop",
         handoff=False,
         engine="aiortc",
+        keys="file",
         receive_dir=Path("/srv/handoff"),
         mdns=False,
         visible="nobody",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ import pytest
 from p2p_handoff.errors import StorageError, TrustError
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.store.home import Home, prepare
-from p2p_handoff.store.keys import MAX_KEY_FILE, load_or_create
+from p2p_handoff.store.keys import MAX_KEY_FILE, create, load, remove
 from tests.session.ownership_world import device
 
 
@@ -22,6 +23,15 @@ def home(tmp_path: Path) -> Home:
 
 def no_new_keys() -> NoReturn:
     pytest.fail("keys exist and must not be replaced")
+
+
+def load_or_create(home: Home, generate: Callable[[], bytes]) -> bytes:
+    found = load(home.identity)
+    if found is not None:
+        return found
+    content = generate()
+    create(home.identity, content)
+    return content
 
 
 def test_keys_are_created_once_and_stay(home: Home) -> None:
@@ -79,3 +89,10 @@ def test_keys_that_appear_in_the_meantime_are_not_replaced(home: Home) -> None:
 def test_a_home_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         load_or_create(Home(tmp_path / "missing"), lambda: b"keys")
+
+
+def test_a_removed_file_is_gone_and_need_not_have_been_there(home: Home) -> None:
+    create(home.identity, b"keys")
+    remove(home.identity)
+    remove(home.identity)
+    assert load(home.identity) is None

@@ -16,7 +16,9 @@ from p2p_handoff.testing.homes import identity, make_home
 def test_a_made_home_is_one_that_an_agent_would_use(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home", "laptop", (("desktop", LinkKind.OWN), ("phone", LinkKind.OTHER)))
     assert homes.prepare(home.path) == home
-    stored = Identity.from_bytes(keys.load_or_create(home, lambda: b"others"))
+    found = keys.load(home.identity)
+    assert found is not None
+    stored = Identity.from_bytes(found)
     assert stored.device == identity("laptop").device
     with open_store(home.database, stored.device) as store:
         linked = {link.name: (link.device, link.kind) for link in store.links.all()}

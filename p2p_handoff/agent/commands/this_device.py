@@ -36,6 +36,8 @@ class ThisDeviceCommands:
             "home": str(agent.home.path),
             "port": agent.port,
             "engine": agent.engine,
+            "keys": agent.parts.keys_kept_in.place.value,
+            "keys_in": agent.parts.keys_kept_in.words,
             "handoff": agent.settings.handoff,
             "visible": in_force(agent.settings, agent.store.links),
             "discovery": agent.parts.surroundings.problem or "",
@@ -68,7 +70,14 @@ class ThisDeviceCommands:
 
     async def whoami(self, _request: Request) -> Answer:
         """Who this device is."""
-        return {"device": self._agent.device, "name": self._agent.name, "key": key_words(self._agent.device)}
+        agent = self._agent
+        return {
+            "device": agent.device,
+            "name": agent.name,
+            "key": key_words(agent.device),
+            "keys": agent.parts.keys_kept_in.place.value,
+            "keys_in": agent.parts.keys_kept_in.words,
+        }
 
     async def check_settings(self, request: Request) -> Answer:
         """Whether a text could be the settings file: all of its tables mean one linked device."""
