@@ -13,14 +13,16 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aiortc import RTCDataChannel, RTCSctpTransport
-from aiortc.rtcsctptransport import WEBRTC_BINARY, DataChunk, ForwardTsnChunk, SackChunk
+from aiortc.rtcsctptransport import WEBRTC_BINARY, Chunk, DataChunk, ForwardTsnChunk, HeartbeatAckChunk, SackChunk
 from OpenSSL import SSL
 from typing_extensions import override
 
 from p2p_handoff.engines.aiortc_datagrams import DirectDtls
+from p2p_handoff.engines.path_size import PathSize
 from p2p_handoff.engines.sctp_packets import (
     Acknowledgement,
     Fragment,
@@ -36,6 +38,10 @@ from p2p_handoff.engines.segmentation import MAX_SEGMENTS
 
 SACK_DELAY: Final = 0.01
 """Longest that an acknowledgement waits, in seconds (RFC 9260 §6.2 allows 0.2)."""
+PROBE_AFTER: Final = 32
+"""Packets after which the size of the path is looked for: for less it would not pay."""
+PROBE_INTERVAL: Final = 1.0
+"""Seconds between two rounds of probes."""
 MAX_WAITING: Final = 4096
 """Packets that wait while the library deals with one: more are dropped, as a network may."""
 
@@ -55,15 +61,17 @@ class HardenedSctp(RTCSctpTransport):
     _alarm: asyncio.TimerHandle | None
     _sack_timer: asyncio.TimerHandle | None
     _flush_due: bool
+    _path: PathSize | None
+    _probe_timer: asyncio.TimerHandle | None
     _outbox: list[bytes]
     _is_reading: bool
     """Whether more packets may wait in the socket: ``rest`` follows."""
 
     def prepare(self) -> None:
         """What a constructor would do: this class takes the place of the library's in a finished object."""
-        self._sender = self._inbound = self._framing = None
+        self._sender = self._inbound = self._framing = self._path = None
         self._packets_waiting = deque()
-        self._working = self._alarm = self._sack_timer = None
+        self._working = self._alarm = self._sack_timer = self._probe_timer = None
         self._flush_due = self._is_reading = False
         self._outbox = []
 
@@ -160,6 +168,13 @@ class HardenedSctp(RTCSctpTransport):
             self._guarded(self._acknowledge)
 
     @override
+    async def _receive_chunk(self, chunk: Chunk) -> None:
+        if isinstance(chunk, HeartbeatAckChunk):
+            self._probed(chunk)
+        else:
+            await super()._receive_chunk(chunk)
+
+    @override
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
         """Data beside chunks of another kind: the library read the packet."""
         if not chunk.user_data:
@@ -220,6 +235,8 @@ class HardenedSctp(RTCSctpTransport):
         if len(self._outbox) >= MAX_SEGMENTS or not self._is_reading:
             self._post()
         self._set_alarm()
+        if self._path is None and sender.sent >= PROBE_AFTER:
+            self._measure_path()
 
     def _post(self) -> None:
         """Send what has gathered: many packets together cost little more than one."""
@@ -246,6 +263,29 @@ class HardenedSctp(RTCSctpTransport):
         assert isinstance(dtls, DirectDtls)
         return dtls
 
+    # --- the size of the path -----------------------------------------------------------------------
+
+    def _measure_path(self) -> None:
+        headers = self._direct.headers()
+        if headers is not None:
+            self._path = PathSize(headers)
+            self._probe()
+
+    def _probe(self) -> None:
+        self._probe_timer = None
+        assert self._path is not None
+        probes = self._path.probes()
+        for chunk in probes:
+            self._guarded(partial(self._direct.probe, self._frames().packet(chunk)))
+        if probes:
+            self._probe_timer = self._event_loop.call_later(PROBE_INTERVAL, self._probe)
+
+    def _probed(self, chunk: HeartbeatAckChunk) -> None:
+        for _, information in chunk.params:
+            payload = self._path.answered(information) if self._path is not None else None
+            if payload is not None:
+                self._sending().enlarge(payload)
+
     # --- time ---------------------------------------------------------------------------------------
 
     @property
@@ -270,6 +310,9 @@ class HardenedSctp(RTCSctpTransport):
         now = self._now()
         if sender.deadline <= now:
             sender.expire(now)
+            if sender.is_blocked:  # A new connection finds out anew what the path carries.
+                self._refuse()
+                return
             self._guarded(self._pour)
         else:
             self._set_alarm()
@@ -277,10 +320,10 @@ class HardenedSctp(RTCSctpTransport):
     @override
     def _t3_cancel(self) -> None:
         """The association ends."""
-        for timer in (self._alarm, self._sack_timer):
+        for timer in (self._alarm, self._sack_timer, self._probe_timer):
             if timer is not None:
                 timer.cancel()
-        self._alarm = self._sack_timer = None
+        self._alarm = self._sack_timer = self._probe_timer = None
 
     # --- the end ------------------------------------------------------------------------------------
 
@@ -292,6 +335,6 @@ class HardenedSctp(RTCSctpTransport):
             self._set_state(self.State.CLOSED)
 
     def _refuse(self) -> None:
-        """The peer misbehaved."""
+        """The peer misbehaved, or cannot be reached any more: an end at once."""
         self._guarded(lambda: self._send_now(abort_chunk()))
         self._set_state(self.State.CLOSED)

@@ -25,6 +25,9 @@ MAX_DATAGRAM: Final = 2048
 """Bytes that are read at once: no path of the internet carries more than 1,500."""
 MAX_RECORD_OVERHEAD: Final = 128
 """Most that DTLS adds to a packet: header, explicit nonce and tag need 37, other ciphers a little more."""
+IPV4_HEADERS: Final = 28
+IPV6_HEADERS: Final = 48
+"""Bytes of IP and UDP around a datagram."""
 
 
 class PacketReceiver(Protocol):
@@ -48,6 +51,8 @@ class DirectDtls(RTCDtlsTransport):
 
     _source: DatagramSource
     _above: PacketReceiver
+    _overhead: int = MAX_RECORD_OVERHEAD
+    """Bytes that DTLS adds to a packet, as seen."""
 
     @override
     async def _recv_next(self) -> None:
@@ -102,6 +107,26 @@ class DirectDtls(RTCDtlsTransport):
         for size, run in groupby(packets, len):
             self._send_run(ssl, size, list(run))
 
+    def headers(self) -> int | None:
+        """Bytes that IP, UDP and DTLS put around a packet; None where no probe can be sent."""
+        pair: Any = self._source._nominated.get(1)
+        if pair is None or not pair.protocol.outlet.can_probe:
+            return None
+        return (IPV6_HEADERS if ":" in pair.remote_addr[0] else IPV4_HEADERS) + self._overhead
+
+    def probe(self, packet: bytes) -> None:
+        """Encrypt and send a packet that is lost where it is too large.
+
+        Raises:
+            ConnectionError: DTLS or ICE is not connected.
+            SSL.Error: DTLS failed.
+        """
+        pair: Any = self._source._nominated.get(1)
+        if self._state is not State.CONNECTED or self._ssl is None or pair is None:
+            raise ConnectionError("DTLS is not connected")
+        self._ssl.send(packet)
+        pair.protocol.outlet.probe(self._ssl.bio_read(MAX_DATAGRAM), pair.remote_addr)
+
     def _send_run(self, ssl: SSL.Connection, size: int, run: list[bytes]) -> None:
         """Packets of one size make records of one size."""
         for start in range(0, len(run), MAX_SEGMENTS):
@@ -111,6 +136,7 @@ class DirectDtls(RTCDtlsTransport):
             records = ssl.bio_read(len(some) * (size + MAX_RECORD_OVERHEAD))
             each, more = divmod(len(records), len(some))
             if not more:  # Else DTLS put in a word of its own, and SCTP finds the loss.
+                self._overhead = each - size
                 self._out(records, each)
 
     def _out(self, datagrams: bytes, size: int) -> None:

@@ -27,7 +27,9 @@ LAST_SERIAL: Final = SERIALS - 1
 MAX_GAPS: Final = 256
 """Gaps that one acknowledgement tells, so that it fits a datagram of any path."""
 MAX_DUPLICATES: Final = 16
+COMMON_HEADER: Final = 12
 DATA_HEADER: Final = 16
+"""Bytes before the chunks of a packet, and before the content of a data chunk."""
 
 _PREFIX: Final = struct.Struct("!HHL")
 _COMMON: Final = struct.Struct("!HHL4s")
@@ -35,7 +37,6 @@ _CHECKSUM: Final = struct.Struct("<L")
 _HEAD: Final = struct.Struct("!BBH")
 _DATA: Final = struct.Struct("!BBHLHHL")
 _SACK: Final = struct.Struct("!BBHLLHH")
-_COMMON_HEADER: Final = _COMMON.size
 _OURS: Final = frozenset({DATA, SACK})
 _NO_CHECKSUM: Final = bytes(4)
 _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
@@ -123,15 +124,15 @@ def read(packet: bytes, tag: int) -> list[Fragment | Acknowledgement] | None:
         PeerMisbehavedError: A chunk is malformed.
     """
     end = len(packet)
-    if end < _COMMON_HEADER + _HEAD.size:
+    if end < COMMON_HEADER + _HEAD.size:
         return []
-    if packet[_COMMON_HEADER] not in _OURS:
+    if packet[COMMON_HEADER] not in _OURS:
         return None
     _, _, told, checksum = _COMMON.unpack_from(packet)
     if told != tag or checksum != _checksum(packet):
         return []
     found: list[Fragment | Acknowledgement] = []
-    position = _COMMON_HEADER
+    position = COMMON_HEADER
     while position + _HEAD.size <= end:
         kind, flags, length = _HEAD.unpack_from(packet, position)
         after = position + length
@@ -149,7 +150,7 @@ def read(packet: bytes, tag: int) -> list[Fragment | Acknowledgement] | None:
 
 def _checksum(packet: bytes) -> bytes:
     """As it stands in a packet: of all but itself."""
-    return _CHECKSUM.pack(value(packet[: _PREFIX.size] + _NO_CHECKSUM + packet[_COMMON_HEADER:]))
+    return _CHECKSUM.pack(value(packet[: _PREFIX.size] + _NO_CHECKSUM + packet[COMMON_HEADER:]))
 
 
 def _data(packet: bytes, position: int, after: int, flags: int) -> Fragment:

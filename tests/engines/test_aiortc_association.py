@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from struct import pack
 
@@ -12,6 +13,8 @@ import pytest
 from aiortc.rtcsctptransport import Chunk, DataChunk, ForwardTsnChunk, HeartbeatChunk, SackChunk
 
 from p2p_handoff.engines.aiortc_engine import AiortcConnection, AiortcEngine
+from p2p_handoff.engines.sctp_sending import PAYLOAD, Sender
+from p2p_handoff.engines.segmentation import Outlet
 from p2p_handoff.limits import KIB
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.testing.engine_conformance import joined
@@ -73,3 +76,62 @@ async def test_chunks_for_the_library_do_not_overtake_data() -> None:
             await asyncio.sleep(0)
             await send_chunk(sctp, heartbeat)
         assert await ends.at_answerer.wait_for(Channel.BULK, 3) == [b"0", b"1", b"2"]
+
+
+# --- the size of the path -----------------------------------------------------------------------------
+
+
+def payload_of(connection: object) -> int:
+    sender = sctp_of(connection)._sender
+    assert sender is not None
+    return sender.window.unit
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="probes need Linux")
+async def test_a_path_that_carries_more_gets_larger_packets(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = asyncio.Event()
+    enlarge = Sender.enlarge
+
+    def noticed(self: Sender, payload: int) -> None:
+        enlarge(self, payload)
+        found.set()
+
+    monkeypatch.setattr(Sender, "enlarge", noticed)
+    async with joined(AiortcEngine, AiortcEngine) as ends:
+        for _ in range(2):
+            ends.dialler.send(Channel.BULK, bytes(60 * KIB))
+        await asyncio.wait_for(found.wait(), 10)
+        assert payload_of(ends.dialler) > PAYLOAD
+        ends.dialler.send(Channel.BULK, bytes(range(256)) * 200)
+        assert (await ends.at_answerer.wait_for(Channel.BULK, 3))[2] == bytes(range(256)) * 200
+
+
+async def test_a_path_that_swallows_what_is_too_large_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    swallowed: list[bytes] = []
+    monkeypatch.setattr(Outlet, "probe", lambda _self, datagram, _address: swallowed.append(datagram))
+    async with joined(AiortcEngine, AiortcEngine) as ends:
+        for _ in range(4):
+            ends.dialler.send(Channel.BULK, bytes(60 * KIB))
+        await ends.at_answerer.wait_for(Channel.BULK, 4)
+        assert swallowed
+        assert payload_of(ends.dialler) == PAYLOAD
+
+
+async def test_a_path_that_carries_less_than_before_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one finds out anew; this one would stand still for ever, while small pings pass."""
+    monkeypatch.setattr("p2p_handoff.engines.sctp_sending.BLOCKED_AFTER", 2)
+    send = Outlet.send
+
+    def narrow(self: Outlet, datagrams: bytes, size: int, address: tuple[str, int]) -> None:
+        if size <= 1280 - 28:
+            send(self, datagrams, size, address)
+
+    async with joined(AiortcEngine, AiortcEngine) as ends:
+        ends.dialler.send(Channel.BULK, b"there")
+        await ends.at_answerer.wait_for(Channel.BULK, 1)
+        monkeypatch.setattr(Outlet, "send", narrow)
+        sender = sctp_of(ends.dialler)._sender
+        assert sender is not None
+        sender.enlarge(1400)
+        ends.dialler.send(Channel.BULK, bytes(60 * KIB))
+        assert await ends.at_dialler.wait_lost()

@@ -25,6 +25,7 @@ from p2p_handoff.engines.sctp_packets import (
 from p2p_handoff.engines.sctp_receiving import Inbound
 from p2p_handoff.engines.sctp_sending import (
     BACKOFF_MAX,
+    BLOCKED_AFTER,
     BURST,
     GROWTH,
     INITIAL_WINDOW,
@@ -32,6 +33,7 @@ from p2p_handoff.engines.sctp_sending import (
     RTO_INITIAL,
     RTO_MIN,
     STRIKES,
+    SUSPECT_AFTER,
     Sender,
 )
 from p2p_handoff.limits import MIB, PEER_DEAD_AFTER
@@ -185,7 +187,7 @@ def test_slow_start_adds_no_more_than_two_packets_for_each_acknowledgement() -> 
     sent = numbers(it.packets(0.0))
     before = it.window.size
     it.acknowledge(told(sent[-1]), 0.01)
-    assert it.window.size == before + GROWTH
+    assert it.window.size == before + GROWTH * PAYLOAD
 
 
 def test_a_burst_is_bounded() -> None:
@@ -327,3 +329,40 @@ def test_no_acknowledgement_breaks_the_books(data: st.DataObject) -> None:
         it.packets(0.01)
         assert it._in_flight == sum(sent.size for sent in it._sent if sent.in_flight)
         assert it._lost == sum(sent.lost for sent in it._sent)
+
+
+# --- larger packets -----------------------------------------------------------------------------------
+
+
+def test_larger_packets_follow_in_the_middle_of_a_message() -> None:
+    it = sender()
+    it.add(STREAM, 53, bytes(4 * PAYLOAD + 3000))
+    first = [fragment_of(packet) for packet in it.packets(0.0)]
+    it.enlarge(1400)
+    it.acknowledge(told(first[-1].tsn), 0.01)
+    rest = [fragment_of(packet) for packet in it.packets(0.01)]
+    assert [len(fragment.payload) for fragment in first + rest] == [PAYLOAD] * 4 + [PAYLOAD, 1400, 440]
+    assert rest[-1].flags & LAST
+
+
+def test_a_larger_packet_that_never_passes_blocks_and_new_ones_are_small_again() -> None:
+    it = sender()
+    it.enlarge(1400)
+    it.add(STREAM, 53, bytes(100 * PAYLOAD))
+    it.packets(0.0)
+    for timeout in range(BLOCKED_AFTER):
+        assert not it.is_blocked
+        assert it.window.unit == (1400 if timeout < SUSPECT_AFTER else PAYLOAD)
+        it.expire(timeout)
+        it.packets(timeout)
+    assert it.is_blocked
+    it.enlarge(1400)
+    assert it.window.unit == PAYLOAD, "a late answer does not count against what was just seen"
+
+
+def test_a_small_packet_that_does_not_pass_blocks_nothing() -> None:
+    it = flying(4)
+    for timeout in range(2 * BLOCKED_AFTER):
+        it.expire(timeout)
+        it.packets(timeout)
+    assert not it.is_blocked

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -99,3 +100,24 @@ async def test_a_full_socket_is_left_to_the_event_loop_and_asked_again(
             outlet.send(b"".join(datagrams), SIZE, receiver.getsockname())
             assert [receiver.recv(4096) for _ in datagrams] == datagrams
         assert direct.asked == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="probes need Linux")
+async def test_a_probe_arrives_and_leaves_the_socket_as_it_was(
+    receiver: socket.socket, transport: asyncio.DatagramTransport
+) -> None:
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as direct:
+        before = direct.getsockopt(socket.IPPROTO_IP, 10)
+        outlet = Outlet(transport, direct)
+        assert outlet.can_probe
+        outlet.probe(bytes(1472), receiver.getsockname())
+        outlet.probe(bytes(65_600), receiver.getsockname())
+        outlet.probe(bytes(1392), receiver.getsockname())
+        assert [len(receiver.recv(4096)) for _ in range(2)] == [1472, 1392]
+        assert direct.getsockopt(socket.IPPROTO_IP, 10) == before
+
+
+async def test_without_a_socket_of_its_own_nothing_is_probed(transport: asyncio.DatagramTransport) -> None:
+    outlet = Outlet(transport, None)
+    assert not outlet.can_probe
+    outlet.probe(b"x", ("127.0.0.1", 9))
