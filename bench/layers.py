@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol
 
 from typing_extensions import override
 
-from bench.places import enter, pair
+from bench.places import enter, pair, shaped_pair
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.engines.base import EngineConnection
@@ -41,6 +41,7 @@ from p2p_handoff.protocol.messages import Hello, Message
 from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.security.exchange import SharedSecrets, channel_keys
 from p2p_handoff.security.identity import Identity
+from tests.network.faults import Faults
 
 LAYERS: Final = ("library", "engine", "wire")
 _STREAM: Final = 2
@@ -423,10 +424,14 @@ def main() -> None:
     parser.add_argument("--profile", default="", help="beginning of a file name")
     parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--loopback", action="store_true")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="each way")
+    parser.add_argument("--loss", type=float, default=0.0, help="percent, each way")
     wish = parser.parse_args()
+    faults = Faults(delay=wish.delay_ms / 1000, loss=wish.loss / 100)
+    places_wished = pair(loopback=wish.loopback) if faults == Faults() else shaped_pair(faults)
     keys = (Identity.generate().to_bytes(), Identity.generate().to_bytes())
     runs: dict[str, list[dict[str, Any]]] = {layer: [] for layer in wish.layers.split(",")}
-    with pair(loopback=wish.loopback) as places:
+    with places_wished as places:
         for _ in range(wish.rounds):
             for layer, done in runs.items():
                 profile = f"{wish.profile}.{layer}" if wish.profile else ""
