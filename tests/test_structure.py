@@ -162,3 +162,28 @@ def test_a_module_has_tests_of_its_name_or_is_covered_by_others(module: Path) ->
 def test_the_table_of_exceptions_names_files_that_exist(module: str, test: str) -> None:
     assert (ROOT / module).is_file()
     assert (ROOT / test).is_file()
+
+
+SECRET_FIELDS = frozenset(("secret", "credential", "password", "private_key", "signing_key"))
+
+
+def _fields_of_dataclasses(tree: ast.Module) -> list[tuple[str, ast.AnnAssign]]:
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return [
+        (f"{owner.name}.{ast.unparse(item.target)}", item)
+        for owner in classes
+        if any("dataclass" in ast.unparse(decorator) for decorator in owner.decorator_list)
+        for item in owner.body
+        if isinstance(item, ast.AnnAssign)
+    ]
+
+
+def test_what_is_secret_is_in_no_repr() -> None:
+    """A dataclass prints its fields wherever it is logged or stands in a message."""
+    shown = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in MODULES
+        for name, item in _fields_of_dataclasses(ast.parse(path.read_text()))
+        if name.rpartition(".")[2] in SECRET_FIELDS and "repr=False" not in ast.unparse(item)
+    ]
+    assert shown == []

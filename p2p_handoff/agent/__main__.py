@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     _log_to(options.log_level)
+    _leave_no_core()
     try:
         asyncio.run(_run(options))
     except HandoffError as error:
@@ -105,6 +107,12 @@ def _settle_memory() -> None:
     """Leave what stays for as long as the process out of collections: one over all of it stops the loop for 70 ms."""
     gc.collect()
     gc.freeze()
+
+
+def _leave_no_core() -> None:
+    """An image of this process has its keys: a crash writes none. What a resume command starts may raise the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _log_to(level: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import hyperscan
@@ -148,7 +148,7 @@ def _windows(blocks: Iterable[bytes]) -> Iterator[bytes]:
 @dataclass(frozen=True, slots=True)
 class _Match:
     whole: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
     line: bytes
 
     def of(self, target: str) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class IceServer:
 
     url: str
     username: str = ""
-    credential: str = ""
+    credential: str = field(default="", repr=False)
 
 
 class Receiver(Protocol):

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import multiprocessing
 import os
+import re
 import socket
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -19,6 +20,8 @@ from tests.attack.attack import Attack, Seen, hold
 from tests.attack.scene import scene
 
 _NOBODY: Final = 65534
+_TURN_PASSWORD: Final = "a-password-for-turn-servers"
+_NO_CORE: Final = re.compile(r"^Max core file size +0 ", re.MULTILINE)
 
 
 def _spy(out: Connection, home: Path, control: Path, pid: int) -> None:
@@ -85,8 +88,13 @@ async def second_user(root: Path) -> Seen:
 
 
 async def shown(root: Path) -> Seen:
-    """Keys and codes are looked for in all that the agent shows."""
-    async with scene(root, options=("--log-level", "debug")) as stage:
+    """Keys, codes and the password for TURN servers are looked for in all that the agent shows."""
+    home = root / "victim" / "home"
+    home.mkdir(mode=0o700, parents=True)
+    (home / "turn-credential").write_text(_TURN_PASSWORD)
+    (home / "turn-credential").chmod(0o600)
+    turn = {"servers": ["turn:127.0.0.1:9"], "user": "somebody"}
+    async with scene(root, options=("--log-level", "debug"), turn=turn) as stage:
         codes: list[str] = []
 
         def heard(name: str, fields: Any) -> None:
@@ -106,6 +114,8 @@ async def shown(root: Path) -> Seen:
             "log": stage.victim.words().encode(),
             "title": process.joinpath("comm").read_bytes(),
         }
+        limits = process.joinpath("limits").read_text()
+        hold(_NO_CORE.search(limits), "a crash would leave an image of the process")
         client.give_up()
         await asyncio.gather(linking, return_exceptions=True)
         os.kill(stage.victim.pid, 6)
@@ -119,6 +129,7 @@ async def shown(root: Path) -> Seen:
         keys += [path.read_bytes() for path in stage.victim.home.glob("identity*") if path.is_file()]
         hold(keys, "the key file was not found")
         secrets = [form for key in keys for form in _forms(key)] + [codes[0].partition("-")[2].encode()]
+        secrets.append(_TURN_PASSWORD.encode())
     leaks = [f"{place} has {secret[:6]!r}…" for place, data in shown_by.items() for secret in secrets if secret in data]
     hold(not leaks, f"a secret stands in: {sorted(set(leaks))}")
     return Seen(f"{len(secrets)} forms of keys and code words: 0 in {', '.join(shown_by)}")
@@ -142,7 +153,7 @@ ATTACKS: Final = (
     Attack(
         "local-secrets-shown",
         "other local user",
-        "looks for keys and link codes in argv, environment, debug log and crash output",
+        "looks for keys, link codes and passwords in argv, environment, debug log, crash output and core files",
         "0 hits",
         shown,
     ),
