@@ -2,7 +2,8 @@
 """Discovery as a program, to be run on a host of the laboratory, and the handle with which a test drives it.
 
 Run: ``python -m tests.network.discovery_host NAME``. It reads one command per line (``announce NAMEPLATE``,
-``refresh``, ``reconfirm DEVICE``, ``problem``, ``sightings``, ``close``) and writes one JSON object per line.
+``refresh``, ``reconfirm DEVICE``, ``look``, ``problem``, ``sightings``, ``rooms``, ``close``), and writes one JSON
+object per line.
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ class Discoverer:
         self.tell("sightings")
         return list(self.wait(lambda line: line["event"] == "sightings")["names"])
 
+    def rooms(self) -> list[int]:
+        """Nameplates of the open rooms it has in sight."""
+        self.tell("rooms")
+        return list(self.wait(lambda line: line["event"] == "rooms")["nameplates"])
+
     def kill(self) -> None:
         """End it without a goodbye."""
         self.process.kill()
@@ -125,10 +131,14 @@ async def obey(discovery: Discovery, name: str, command: str, argument: str) -> 
             await discovery.refresh_interfaces()
         case "reconfirm":
             say("reconfirmed", there=await discovery.reconfirm(DeviceId(argument)))
+        case "look":
+            discovery.look()
         case "problem":
             say("problem", problem=discovery.problem)
         case "sightings":
             say("sightings", names=[sighting.name for sighting in discovery.sightings.values()])
+        case "rooms":
+            say("rooms", nameplates=[seen.room[1] for seen in discovery.rooms if seen.room is not None])
 
 
 async def main(name: str, *, quiet: bool) -> None:

@@ -112,6 +112,24 @@ def test_an_open_room_is_seen_by_those_already_there_and_by_a_newcomer(lab: Lab)
             assert tablet.finds("desktop")["room"] == [ROOM, 42]
 
 
+def test_a_room_opened_while_an_answer_is_put_off_is_what_remains_seen(lab: Lab) -> None:
+    """Who asks within a second of an announcement is answered a second later: with what holds then."""
+    net = lab.bridge("net")
+    left, right = lab.host("left", bridge=net, ipv6=False), lab.host("right", bridge=net, ipv6=False)
+    with Discoverer(left, "laptop") as laptop:
+        left.drop_from(right.address)
+        with Discoverer(right, "desktop") as desktop:
+            desktop.tell("announce 41")
+            time.sleep(0.6)  # the announcements are over, and nobody heard them
+            left.accept_from(right.address)
+            laptop.tell("look")
+            time.sleep(0.3)  # it has asked
+            desktop.tell("announce 42")
+            laptop.finds("desktop", lambda line: line["room"] == [ROOM, 42])
+            time.sleep(1.5)  # the answer has come
+            assert laptop.rooms() == [42]
+
+
 def test_an_interface_added_later_is_used_after_a_refresh(lab: Lab) -> None:
     home, office = lab.bridge("home"), lab.bridge("office")
     left = lab.host("left", bridge=home)
