@@ -15,6 +15,9 @@ from p2p_handoff.content import strict_cbor
 from p2p_handoff.protocol.messages import MESSAGES, Mode
 from p2p_handoff.rendezvous.client import RelayClient
 from p2p_handoff.security.link_terms import LinkKind, LinkResult
+from p2p_handoff.session import chain
+from p2p_handoff.session.links import whole_links
+from p2p_handoff.session.signed import SignedStatement
 from p2p_handoff.testing.device import Device
 from p2p_handoff.testing.simulation import Simulation
 from signaling import wire
@@ -78,7 +81,13 @@ class Traffic:
             self.note(str(sys._getframe(1).f_globals["__name__"]), value, data)
             return value
 
+        def links(data: bytes, **bounds: Any) -> tuple[list[SignedStatement], str]:
+            self.note(chain.__name__, None, data)
+            return whole_links(data, **bounds)
+
         monkeypatch.setattr(strict_cbor, "decode", decode)
+        # A chain is read link by link, never as one value.
+        monkeypatch.setattr(chain, "whole_links", links)
 
     def note(self, reader: str, value: Any, data: bytes) -> None:
         if reader in STAYS:
