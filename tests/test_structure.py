@@ -43,7 +43,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/commands/history.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/commands/one_off.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/commands/peers.py": "tests/cli/test_commands.py",
-    "p2p_handoff/agent/commands/progress.py": "tests/agent/test_giving_up.py",
     "p2p_handoff/agent/commands/recovery.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/commands/sessions.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/commands/this_device.py": "tests/cli/test_commands.py",

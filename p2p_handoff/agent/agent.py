@@ -19,7 +19,7 @@ from p2p_handoff.agent import linking
 from p2p_handoff.agent.assembly import Assembly, Given
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.current_settings import Change, CurrentSettings
-from p2p_handoff.agent.events import Events, Listener
+from p2p_handoff.agent.events import Events, Listener, OnBegun, unheard
 from p2p_handoff.agent.giving_up import end_of
 from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.names import rename
@@ -267,6 +267,7 @@ class Agent:
         max_pause: float | None = None,
         mode: Mode = Mode.MOVE,
         letting: Letting = NOTHING,
+        on_begun: OnBegun = unheard,
     ) -> Report:
         """Hand a session over to another device.
 
@@ -278,6 +279,7 @@ class Agent:
             max_pause: Seconds the session may be frozen; None for the setting.
             mode: Move ownership, or copy.
             letting: The secrets that may go to somebody else's device.
+            on_begun: Called with the handoff's txn, before any event tells of it.
 
         Returns:
             How it ended; ``outcome`` may be other than ``done``.
@@ -297,6 +299,7 @@ class Agent:
             max_pause=self.settings.max_pause if max_pause is None else max_pause,
             letting=letting,
         )
+        on_begun(plan.txn)
         outgoing = self.handoffs.push(plan)
         return await end_of(outgoing, outgoing.settled)
 
@@ -308,6 +311,7 @@ class Agent:
         only: Sequence[str] = (),
         into: Path | None = None,
         here: Path | None = None,
+        on_begun: OnBegun = unheard,
     ) -> Report:
         """Fetch a session from the device that is its primary.
 
@@ -317,6 +321,7 @@ class Agent:
             only: Part types to take; empty means all.
             into: Directory for parts that are new here.
             here: As for ``session``.
+            on_begun: Called with the session's id, before any event tells of the handoff.
 
         Raises:
             NotFoundError: Nobody in reach has it.
@@ -325,6 +330,7 @@ class Agent:
         """
         source, wanted = await self.parts.owner_search.find(session, peer, here)
         self.catalog.check_into(wanted, into)
+        on_begun(wanted)
         incoming = await self.handoffs.take(source, wanted, frozenset(only), into)
         return await end_of(incoming, incoming.report)
 

@@ -18,6 +18,12 @@ from p2p_handoff.errors import HandoffError
 log = logging.getLogger(__name__)
 
 Listener = Callable[[str, Mapping[str, Any]], "Awaitable[None] | None"]
+OnBegun = Callable[[str], None]
+"""Called with the id by which the events of a handoff name it: its txn, or its session."""
+
+
+def unheard(_identity: str) -> None:
+    """For whoever does not care which handoff it is."""
 
 
 class Events:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from p2p_handoff.agent import aftermath
 from p2p_handoff.agent.admission import Admission
 from p2p_handoff.agent.arrivals import Arrivals
+from p2p_handoff.agent.events import OnBegun, unheard
 from p2p_handoff.agent.held_back import HeldBack, Rest
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.incoming_offer import IncomingOffer
@@ -95,6 +96,7 @@ class ExpectedCopy:
 
     into: Path
     arrived: asyncio.Future[Report]
+    on_begun: OnBegun
     txn: TxnId | None = None
     """Known once it has begun."""
 
@@ -211,13 +213,14 @@ class Handoffs:
             with contextlib.suppress(HandoffError):
                 wire.send(msg.Cancel(txn, RejectReason.CANCELLED, "the take was given up"))
 
-    def expect_copy(self, into: Path) -> asyncio.Future[Report]:
+    def expect_copy(self, into: Path, on_begun: OnBegun = unheard) -> asyncio.Future[Report]:
         """Take the next one-off copy without asking; cancel what is returned to expect none any more.
 
         Args:
             into: Directory it goes to.
+            on_begun: Called with its txn, before any event tells of it.
         """
-        expected = ExpectedCopy(into, asyncio.get_running_loop().create_future())
+        expected = ExpectedCopy(into, asyncio.get_running_loop().create_future(), on_begun)
         expected.arrived.add_done_callback(lambda _: self._forget_expected(expected))
         self._expected = expected
         return expected.arrived
@@ -436,6 +439,7 @@ class Handoffs:
         self._incoming[init.txn] = incoming
         if init.mode is Mode.COPY and self._expected is not None and self._expected.txn is None:
             self._expected.txn = init.txn
+            self._expected.on_begun(init.txn)
         if ask is not None and not ask.begun.done():
             ask.begun.set_result(incoming)
         self._spawn(self._run_incoming(incoming), f"in {init.txn[:6]}")

@@ -10,7 +10,7 @@ import asyncio
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import arguments
-from p2p_handoff.agent.commands.progress import with_progress
+from p2p_handoff.agent.commands.progress import Progress
 from p2p_handoff.control.request import Answer, Request
 
 
@@ -24,9 +24,8 @@ class HandoffCommands:
         """Hand a session over."""
         args = request.args
         text, here = arguments.wish(args)
-        return await with_progress(
-            self._agent,
-            request,
+        progress = Progress(self._agent, request)
+        return await progress.until_end(
             self._agent.to(
                 arguments.text(args, "peer"),
                 text,
@@ -34,23 +33,24 @@ class HandoffCommands:
                 only=arguments.types(args),
                 max_pause=arguments.number(args, "max_pause", self._agent.settings.max_pause),
                 letting=arguments.letting(args),
-            ),
+                on_begun=progress.follow,
+            )
         )
 
     async def take(self, request: Request) -> Answer:
         """Fetch a session."""
         args = request.args
         text, here = arguments.wish(args)
-        return await with_progress(
-            self._agent,
-            request,
+        progress = Progress(self._agent, request)
+        return await progress.until_end(
             self._agent.take(
                 text,
                 here=here,
                 peer=arguments.optional_text(args, "from"),
                 only=arguments.types(args),
                 into=arguments.directory(args, "into"),
-            ),
+                on_begun=progress.follow,
+            )
         )
 
     async def requests(self, _request: Request) -> Answer:
@@ -62,12 +62,12 @@ class HandoffCommands:
         """Say yes and wait for the end."""
         args = request.args
         pending = self._agent.requests.find(arguments.optional_text(args, "token"))
-        return await with_progress(
-            self._agent,
-            request,
+        progress = Progress(self._agent, request)
+        progress.follow(pending.txn)
+        return await progress.until_end(
             self._agent.accept_and_wait(
                 pending.token, only=arguments.types(args), into=arguments.directory(args, "into")
-            ),
+            )
         )
 
     async def reject(self, request: Request) -> Answer:

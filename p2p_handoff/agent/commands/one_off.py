@@ -10,7 +10,7 @@ from typing import Final
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import arguments
-from p2p_handoff.agent.commands.progress import OF_A_CODE, passing_on, with_progress
+from p2p_handoff.agent.commands.progress import Progress, of_a_code, passing_on
 from p2p_handoff.control.request import Answer, Request
 from p2p_handoff.errors import UsageError
 from p2p_handoff.protocol.messages import Mode
@@ -29,17 +29,16 @@ class OneOffCommands:
     async def send(self, request: Request) -> Answer:
         """One-off: show a code and copy paths to whoever uses it."""
         record = await self._agent.start(arguments.texts(request.args, "paths"))
-        async with passing_on(self._agent, request, OF_A_CODE):
+        async with passing_on(self._agent, request, of_a_code):
             outcome = await self._agent.link(
                 on_code=lambda text: request.event("code", code=text, expires_in=600),
                 decide=_decide_copy,
                 purpose=Purpose.COPY,
             )
         peer = outcome.peer.device
-        return await with_progress(
-            self._agent,
-            request,
-            self._agent.to(peer, record.id, mode=Mode.COPY, letting=arguments.letting(request.args)),
+        progress, letting = Progress(self._agent, request), arguments.letting(request.args)
+        return await progress.until_end(
+            self._agent.to(peer, record.id, mode=Mode.COPY, letting=letting, on_begun=progress.follow)
         )
 
     async def receive(self, request: Request) -> Answer:
@@ -48,11 +47,12 @@ class OneOffCommands:
         if into is None:
             raise UsageError("the argument 'into' is missing")
         code = arguments.text(request.args, "code")
-        arrived = self._agent.handoffs.expect_copy(into)
+        progress = Progress(self._agent, request)
+        arrived = self._agent.handoffs.expect_copy(into, progress.follow)
         try:
             await self._agent.link(code, decide=_decide_copy, purpose=Purpose.COPY)
             self._agent.handoffs.copy_must_begin(COPY_BEGINS_WITHIN)
-            return await with_progress(self._agent, request, arrived)
+            return await progress.until_end(arrived)
         finally:
             arrived.cancel()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import arguments
-from p2p_handoff.agent.commands.progress import OF_A_CODE, passing_on
+from p2p_handoff.agent.commands.progress import of_a_code, passing_on
 from p2p_handoff.agent.current_settings import explained
 from p2p_handoff.control.request import Answer, Request
 from p2p_handoff.errors import UsageError
@@ -54,7 +54,7 @@ class PeerCommands:
     async def link(self, request: Request) -> Answer:
         """Make a code, or use one; asks whose device the other one is."""
         code = arguments.optional_text(request.args, "code")
-        async with passing_on(self._agent, request, OF_A_CODE):
+        async with passing_on(self._agent, request, of_a_code):
             outcome = await self._agent.link(
                 code,
                 on_code=lambda text: request.event("code", code=text, expires_in=600),
