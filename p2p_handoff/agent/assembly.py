@@ -21,7 +21,8 @@ from p2p_handoff.agent.consenting import Consenting
 from p2p_handoff.agent.contacts import Contacts, Hearers, hang_up_idle, hello
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.current_settings import CurrentSettings, SettingsFile
-from p2p_handoff.agent.dialer import Dialer, Dialling
+from p2p_handoff.agent.dialer import Dialer
+from p2p_handoff.agent.dialling import Dialling
 from p2p_handoff.agent.doubts import Around
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.following import Follower

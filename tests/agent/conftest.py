@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff.agent import dialer, outgoing_connection, reaching
+from p2p_handoff.agent import outgoing_connection, reaching, sealed_offers
 from p2p_handoff.security.link_terms import LinkKind
 from tests.agent.devices import Devices, Pair, introduce
 
@@ -39,6 +39,6 @@ async def two_people(devices: Devices) -> Pair:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a person would wait for, cut to what a test would."""
-    monkeypatch.setattr(dialer, "ANSWER_DEADLINE", 0.4)
+    monkeypatch.setattr(sealed_offers, "ANSWER_DEADLINE", 0.4)
     monkeypatch.setattr(reaching, "FIRST_CONNECT_FOR", 0.3)
     monkeypatch.setattr(outgoing_connection, "RECONNECT_FOR", 0.5)

@@ -266,8 +266,8 @@ async def test_a_connection_that_opens_after_the_unlinking_is_closed(two_agents:
     laptop, desktop = two_agents
     near, _ = await connected(two_agents)
     laptop.store.links.remove(desktop.device, at=1.0)
-    laptop.parts.dialer._wires.clear()
-    laptop.parts.dialer.adopt(near)
+    laptop.parts.dialer._open._wires.clear()
+    laptop.parts.dialer._open.adopt(near)
     await until(lambda: not near.is_open)
     assert laptop.parts.dialer.wire(desktop.device) is None
 

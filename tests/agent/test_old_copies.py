@@ -349,13 +349,13 @@ async def test_regression_a_hello_from_before_a_handoff_that_arrives_after_it_is
     await until(lambda: any(name == "found" for name, _ in laptop.occurrences))
     await laptop.do(laptop.agent.parts.dialer.connect(desktop.id))
     late: list[Wire] = []
-    monkeypatch.setattr(laptop.agent.parts.dialer, "adopt", lambda _: None)
-    monkeypatch.setattr(desktop.agent.parts.dialer, "adopt", late.append)
+    monkeypatch.setattr(laptop.agent.parts.dialer._open, "adopt", lambda _: None)
+    monkeypatch.setattr(desktop.agent.parts.dialer._open, "adopt", late.append)
     await laptop.do(laptop.agent.parts.dialer._dial(desktop.id, None))
     await until(lambda: bool(late))
     monkeypatch.undo()
     assert (await laptop.to(desktop, session)).outcome == "done"
-    desktop.call(lambda agent: agent.parts.dialer.adopt(late[0]))
+    desktop.call(lambda agent: agent.parts.dialer._open.adopt(late[0]))
     assert not desktop.agent.parts.old_copies.is_old(laptop.id)
     assert (await desktop.to(laptop, session)).outcome == "done"
     assert not any(name == "peer-rolled-back" for name, _ in desktop.occurrences)

@@ -8,7 +8,7 @@ import contextlib
 
 import pytest
 
-from p2p_handoff.agent.dialer import Dialer
+from p2p_handoff.agent.open_wires import OpenWires
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import HandoffError, RemoteProtocolError, StorageError, UnreachableError
 from p2p_handoff.protocol import messages as msg
@@ -77,14 +77,14 @@ async def test_a_connection_that_cannot_be_taken_up_is_closed_at_both_ends(
     two_agents: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     laptop, desktop = two_agents
-    adopt = Dialer._adopt
+    adopt = OpenWires._adopt
 
-    def unless_desktop(self: Dialer, wire: Wire) -> None:
-        if self is desktop.parts.dialer:
+    def unless_desktop(self: OpenWires, wire: Wire) -> None:
+        if self is desktop.parts.dialer._open:
             raise StorageError("the disk is bad")
         adopt(self, wire)
 
-    monkeypatch.setattr(Dialer, "_adopt", unless_desktop)
+    monkeypatch.setattr(OpenWires, "_adopt", unless_desktop)
     near = await laptop.parts.dialer.connect(desktop.device)
     await asyncio.wait_for(near.wait_closed(), 10)
 
@@ -131,11 +131,11 @@ async def test_an_agent_that_stops_also_ends_a_wire_that_opens_meanwhile(two_age
     introduce(laptop, phone)
     near, _ = await connected(two_agents)
     late = await laptop.parts.dialer.connect(phone.device)
-    del laptop.parts.dialer._wires[phone.device]
+    del laptop.parts.dialer._open._wires[phone.device]
     release = near._engine.close
 
     async def meanwhile() -> None:
-        laptop.parts.dialer.adopt(late)
+        laptop.parts.dialer._open.adopt(late)
         await release()
 
     near._engine.close = meanwhile  # type: ignore[method-assign]  # an answer that is ready at this moment

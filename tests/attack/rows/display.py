@@ -108,10 +108,10 @@ async def terminal(root: Path) -> Seen:
     found: dict[str, set[str]] = {}
     async with scene(root, kind=LinkKind.OTHER, name=TEXT[:200]) as stage:
         await _offer(stage, TEXT[:200])
-        dialer = stage.intruder.parts.dialer
-        hello = dialer._d.hello
-        dialer._d = replace(
-            dialer._d, hello=lambda device: replace(hello(device), name=TEXT[:200], software=TEXT[:200])
+        offers = stage.intruder.parts.dialer._offers
+        hello = offers._d.hello
+        offers._d = replace(
+            offers._d, hello=lambda device: replace(hello(device), name=TEXT[:200], software=TEXT[:200])
         )
         await _answer_with(stage, TEXT)
         device = stage.intruder.device[:12]

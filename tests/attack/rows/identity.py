@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from p2p_handoff.agent import dialer
+from p2p_handoff.agent import sealed_offers
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import new_session_id, new_txn_id
@@ -24,7 +24,7 @@ from tests.attack.scene import scene
 
 async def revoked(root: Path) -> Seen:
     """A device is unlinked on an open connection in the middle of an offer, and goes on with its old keys."""
-    dialer.ANSWER_DEADLINE = 1.0  # in this process alone
+    sealed_offers.ANSWER_DEADLINE = 1.0  # in this process alone
     async with scene(root, kind=LinkKind.OTHER) as stage:
         folder = fill(root / "intruder" / "gift", {"a": b"b"})
         offering = asyncio.create_task(stage.intruder.to("victim", folder))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from p2p_handoff.agent import dialer
+from p2p_handoff.agent import sealed_offers
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import HandoffError
@@ -51,7 +51,7 @@ class Middle:
 
     def arrived(self, port: RelayPort, sender: DeviceId | None, data: bytes) -> None:
         """An envelope for the intruder."""
-        envelope = open_envelope(self.agent.identity, self.agent.parts.dialer._remembered, data)
+        envelope = open_envelope(self.agent.identity, self.agent.parts.dialer._d.remembered, data)
         deed = self._offer(port, sender, envelope) if envelope.kind is EnvelopeKind.OFFER else self._answer(envelope)
         task = asyncio.create_task(deed)
         self._visits.add(task)
@@ -79,7 +79,7 @@ class Middle:
         answer = SdpAnswer.from_bytes(envelope.body)
         if self.own_answer:
             answer = replace(answer, ephemeral=respond(SdpOffer.from_bytes(offer.body).ephemeral)[0])
-        victim = self.agent.parts.dialer._pinned(offer.sender)
+        victim = self.agent.parts.dialer._d.pinned(offer.sender)
         assert victim is not None
         await port.send(sender, self._sealed(victim, envelope.txn, EnvelopeKind.ANSWER, answer.to_bytes()))
         self.passed += 1
@@ -92,17 +92,17 @@ class Middle:
 def _opened_at(agent: Agent) -> Iterator[list[DeviceId]]:
     """With whom an agent's connections are that open meanwhile, as it believes."""
     opened: list[DeviceId] = []
-    honest = agent.parts.dialer.adopt
+    honest = agent.parts.dialer._open.adopt
 
     def adopt(wire: Wire) -> None:
         opened.append(wire.peer)
         honest(wire)
 
-    agent.parts.dialer.adopt = adopt  # type: ignore[method-assign]  # an ear
+    agent.parts.dialer._open.adopt = adopt  # type: ignore[method-assign]  # an ear
     try:
         yield opened
     finally:
-        agent.parts.dialer.adopt = honest  # type: ignore[method-assign]  # as it was
+        agent.parts.dialer._open.adopt = honest  # type: ignore[method-assign]  # as it was
 
 
 async def _connected(stage: Scene) -> list[str]:
@@ -154,7 +154,7 @@ async def _foreign_keys(stage: Scene) -> int:
 
 async def play(root: Path) -> Seen:
     """Every mixture of passed on and own keys, keys of nobody, and in the end an honest dial."""
-    dialer.ANSWER_DEADLINE = 1.0  # in this process alone
+    sealed_offers.ANSWER_DEADLINE = 1.0  # in this process alone
     mixtures = list(itertools.product((False, True), repeat=2))
     async with scene(root) as stage:
         other = await stage.devices.start("other")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from p2p_handoff.agent import dialer
+from p2p_handoff.agent import dialer, sealed_offers
 from p2p_handoff.agent.network import LOGIN_CONTEXT
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import HandoffError
@@ -74,7 +74,7 @@ class Dials:
     async def dial(self, relay: HostileRelay) -> DeviceId | None:
         """Log in, dial, hang up; returns whom the connection was with."""
         friend = self.stage.intruder
-        public = friend.parts.dialer._pinned(self.stage.device)
+        public = friend.parts.dialer._d.pinned(self.stage.device)
         assert public is not None
         wire: Wire | None = None
         with contextlib.suppress(HandoffError):
@@ -84,7 +84,7 @@ class Dials:
                 reading = asyncio.create_task(friend.parts.dialer._d.relays()._read(client))
                 try:
                     async with asyncio.timeout(_OPENING), dialer._present_at(client, public.device):
-                        wire = await friend.parts.dialer._offer(client, public, public.device)
+                        wire = await friend.parts.dialer._offers.offer(client, public, public.device)
                 finally:
                     reading.cancel()
                     await asyncio.gather(reading, return_exceptions=True)
@@ -157,7 +157,7 @@ def login_cases() -> list[Case]:
 
 async def fields(root: Path) -> Seen:
     """Every case, at some relays side by side; the relays of the logins are dialled when the victim had its chance."""
-    dialer.ICE_DEADLINE = dialer.ANSWER_DEADLINE = _PATIENCE  # type: ignore[attr-defined]  # in this process alone
+    sealed_offers.ICE_DEADLINE = sealed_offers.ANSWER_DEADLINE = _PATIENCE  # type: ignore[attr-defined]  # in this process alone
     ports.RELAY_REQUEST_DEADLINE = _PATIENCE  # type: ignore[attr-defined]  # as above
     async with contextlib.AsyncExitStack() as stack:
         lanes = [Lane(await stack.enter_async_context(hostile_relay())) for _ in range(_LANES)]

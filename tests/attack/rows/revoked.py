@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from p2p_handoff.agent import dialer
+from p2p_handoff.agent import sealed_offers
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import HandoffError
@@ -133,7 +133,7 @@ async def _linked_anew(desktop: Victim, lost: Agent, public: PublicIdentity) -> 
 
 async def circle(root: Path) -> Seen:
     """A device of three is revoked by another one; it goes on, is quoted by a stranger, and comes back as one."""
-    dialer.ANSWER_DEADLINE = 1.0  # in this process alone
+    sealed_offers.ANSWER_DEADLINE = 1.0  # in this process alone
     async with Devices(root) as devices:
         first, second, lost, stranger = await _circle(devices)
         desktop_id, laptop_id = first.device, second.device

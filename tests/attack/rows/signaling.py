@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from p2p_handoff.agent import dialer
+from p2p_handoff.agent import sealed_offers
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import HandoffError
@@ -110,7 +110,7 @@ def _mutated(older: bytes) -> Tamper:
 
 async def envelopes(root: Path) -> Seen:
     """Offers and answers are mutated, replayed, swapped, reflected and dropped, then replayed once more."""
-    dialer.ANSWER_DEADLINE = _ANSWER  # in this process alone
+    sealed_offers.ANSWER_DEADLINE = _ANSWER  # in this process alone
     async with hostile_relay() as relay, scene(root, name=_FRIEND, told=False, relays=[relay.url]) as stage:
         await _genuine(stage, relay)
         older = _envelopes(relay)
