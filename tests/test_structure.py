@@ -64,7 +64,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/links.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/merging.py": "tests/agent/test_reunion.py",
     "p2p_handoff/agent/multi_client_sync.py": "tests/agent/test_session_handoff_v1_7.py",
-    "p2p_handoff/agent/network.py": "tests/agent/test_device_linking_v1_4.py",
     "p2p_handoff/agent/open_wires.py": "tests/agent/test_wire.py",
     "p2p_handoff/agent/outgoing.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/outgoing_content.py": "tests/agent/test_leaving.py",

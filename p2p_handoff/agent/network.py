@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,6 +29,8 @@ from signaling.relay import Relay
 
 LOGIN_CONTEXT = b"relay-login"
 """What a signature over a relay's challenge is for."""
+_PORTS_TRIED: Final = 8
+"""Numbers that are tried for a port that is free of IPv4 and of IPv6, one after the other."""
 
 
 class Lookout(Protocol):
@@ -137,18 +139,37 @@ class _Served:
 
 
 async def _bind(runner: web.AppRunner, port: int) -> int:
-    site = web.TCPSite(runner, None, port, reuse_address=True)
     try:
-        await site.start()
+        return await (_listen_at(runner, port) if port else _listen_anywhere(runner))
     except OSError as error:
         await runner.cleanup()
         raise UsageError(
             f"port {port} for the embedded relay cannot be used: {error.strerror}", advice="choose another one"
         ) from None
-    addresses = runner.addresses
-    bound = int(addresses[0][1])
-    if port == 0 and any(address[1] != bound for address in addresses):
-        # Any-port listening gives IPv4 and IPv6 different numbers; peers are told one.
+
+
+async def _listen_at(runner: web.AppRunner, port: int) -> int:
+    site = web.TCPSite(runner, None, port, reuse_address=True)
+    try:
+        await site.start()
+    except OSError:
         await site.stop()
-        return await _bind(runner, bound)
-    return bound
+        raise
+    return port
+
+
+async def _listen_anywhere(runner: web.AppRunner) -> int:
+    """Listen at a free port, the same one of IPv4 and IPv6: peers are told one."""
+    for tries_left in reversed(range(_PORTS_TRIED)):
+        site = web.TCPSite(runner, None, 0, reuse_address=True)
+        await site.start()
+        numbers = {int(address[1]) for address in runner.addresses}
+        if len(numbers) == 1:
+            return numbers.pop()
+        await site.stop()
+        try:
+            return await _listen_at(runner, min(numbers))
+        except OSError:  # A free number of the one need not be free of the other.
+            if not tries_left:
+                raise
+    raise AssertionError
