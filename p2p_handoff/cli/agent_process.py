@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import ExitCode, HandoffError, StorageError, UnreachableError
+
+if TYPE_CHECKING:
+    import subprocess  # at run time where an agent is started: most commands find one
 
 START_DEADLINE = 20.0
 """Seconds for a fresh agent to answer: imports alone take one on a slow machine."""
@@ -61,6 +61,8 @@ def start(home: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
     Raises:
         StorageError: Its home cannot be made or written to.
     """
+    import subprocess  # noqa: PLC0415 - see above
+
     try:
         descriptor = _open_log(home)
     except OSError as error:
@@ -100,6 +102,11 @@ def short_lived(options: Sequence[str]) -> Iterator[Client]:
     Raises:
         HandoffError: It cannot be started.
     """
+    import shutil  # noqa: PLC0415 - these four are for one-off copies alone
+    import signal  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
     home = Path(tempfile.mkdtemp(prefix="handoff-"))
     # The other side looks for the code's number; nobody else needs to recognise a device that is gone in a minute.
     # Its keys go with its home.

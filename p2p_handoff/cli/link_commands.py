@@ -12,7 +12,6 @@ import click
 
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach
-from p2p_handoff.cli.code_prompt import ask_code
 from p2p_handoff.cli.output import print_json, say, shown, table, when
 from p2p_handoff.cli.progress import HandoffProgress
 
@@ -58,6 +57,8 @@ def link(home: Path, code: str | None, kind: str | None, *, as_json: bool) -> No
     """
     if code == "-":
         if sys.stdin.isatty() and not as_json:
+            from p2p_handoff.cli.code_prompt import ask_code  # noqa: PLC0415 - the words of codes, only at a prompt
+
             code = ask_code()
         else:
             code = sys.stdin.readline().strip()

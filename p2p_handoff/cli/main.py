@@ -7,25 +7,50 @@ output with ``--json``) and the documented exit code.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
-from typing_extensions import override
 
-from p2p_handoff.cli import agent_commands, config_commands, handoff_commands, link_commands, options, session_commands
+from p2p_handoff.cli import options
+from p2p_handoff.cli.command_table import CommandTable, Entry
 from p2p_handoff.errors import ExitCode, HandoffError
 
+TABLE: Final = {
+    "link": Entry("link_commands", "Link with another device, once."),
+    "peers": Entry("link_commands", "List devices that are linked or in sight."),
+    "to": Entry("handoff_commands", "Hand a session over to another device."),
+    "take": Entry("handoff_commands", "Fetch a session from your own device that has it."),
+    "requests": Entry("handoff_commands", "List requests that wait for your answer."),
+    "accept": Entry("handoff_commands", "Accept a request and wait until the session is here, or there."),
+    "reject": Entry("handoff_commands", "Reject a request."),
+    "start": Entry("session_commands", "Make a session of folders and .jsonl conversations."),
+    "sessions": Entry("session_commands", "List the sessions on this device."),
+    "stop": Entry("session_commands", "Take a session off the list; its files stay where they are."),
+    "history": Entry("session_commands", "Show who had a session when, and what undo can bring back."),
+    "undo": Entry("session_commands", "Bring a session back as it was before a handoff."),
+    "recover": Entry("session_commands", "Show handoffs in doubt, and wait for their answer."),
+    "send": Entry("handoff_commands", "Copy folders and conversations to whoever types the code."),
+    "receive": Entry("handoff_commands", "Receive what 'handoff send' offers."),
+    "events": Entry("session_commands", "Show what happens, until Ctrl-C."),
+    "whoami": Entry("link_commands", "Show this device's name, its id, and its key in words."),
+    "unlink": Entry("link_commands", "Trust a device no longer, at once. Your own devices tell each other."),
+    "rename": Entry("link_commands", "Call a linked device by another name on this device."),
+    "config": Entry("config_commands", "Show the settings, or change them."),
+    "agent": Entry("agent_commands", "Run this device's agent, look at it, or stop it."),
+}
 
-class InOrder(click.Group):
-    """Lists its commands in the order in which a person meets them."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+_WIDEST: Final = 100
+"""Characters of a line of help."""
 
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=CommandTable,
+    table=TABLE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST},
+)
 @click.version_option(package_name="p2p-handoff", prog_name="handoff")
 @options.home
 def cli(home: Path | None) -> None:
@@ -38,37 +63,11 @@ def cli(home: Path | None) -> None:
     """  # noqa: D301 - the backslash is click's mark for lines kept as they are
 
 
-for command in (
-    link_commands.link,
-    link_commands.peers,
-    handoff_commands.to,
-    handoff_commands.take,
-    handoff_commands.requests,
-    handoff_commands.accept,
-    handoff_commands.reject,
-    session_commands.start,
-    session_commands.sessions,
-    session_commands.stop,
-    session_commands.history,
-    session_commands.undo,
-    session_commands.recover,
-    handoff_commands.send,
-    handoff_commands.receive,
-    session_commands.events,
-    link_commands.whoami,
-    link_commands.unlink,
-    link_commands.rename,
-    config_commands.config,
-    agent_commands.agent,
-):
-    cli.add_command(command)
-
-
 def main() -> None:
     """Run the command line and exit."""
     as_json = "--json" in sys.argv[1:]
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, terminal_width=_width())
     except click.exceptions.Abort:
         code = _fail("cancelled", ExitCode.CANCELLED, as_json=as_json)
     except click.ClickException as error:
@@ -81,6 +80,15 @@ def main() -> None:
         what = f"something unexpected happened ({type(error).__name__}: {error}); please report it."
         code = _fail(what, ExitCode.UNEXPECTED, as_json=as_json, code="unexpected")
     sys.exit(int(code or 0))
+
+
+def _width() -> int:
+    """Characters of a line of help, as click would have it; it imports shutil for that, and compression with it."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (AttributeError, ValueError, OSError):
+        columns = 80
+    return max(min(columns or 80, _WIDEST) - 2, 50)
 
 
 def _usage(error: click.ClickException, *, as_json: bool) -> int:

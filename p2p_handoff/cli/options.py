@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from p2p_handoff.places import default_home
-
 Command = Callable[..., Any]
 
 PART_TYPES = ("messages", "documents", "context", "files")
@@ -114,7 +112,12 @@ def network_argv(
 
 def _home() -> Path:
     """What ``handoff --home`` or the environment says, for a command without a ``--home`` of its own."""
-    return click.get_current_context().find_root().params.get("home") or default_home()
+    home: Path | None = click.get_current_context().find_root().params.get("home")
+    if home is None:
+        from p2p_handoff.places import default_home  # noqa: PLC0415 - platformdirs, where nobody says a home
+
+        home = default_home()
+    return home
 
 
 def _types(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:

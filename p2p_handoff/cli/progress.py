@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from p2p_handoff.cli.output import print_json, say, size
-from p2p_handoff.cli.qr import qr_code
 from p2p_handoff.cli.secrets_shown import lines
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ class HandoffProgress:
 
     def _show_code(self, fields: Mapping[str, Any]) -> None:
         if sys.stderr.isatty():
+            from p2p_handoff.cli.qr import qr_code  # noqa: PLC0415 - the words of codes, only where one is shown
+
             click.echo(qr_code(str(fields["code"])), err=True, nl=False)
         say(f"Code: {fields['code']}   (one try, ten minutes)")
         say(f"On the other device run:  {self._code_hint.format(code=fields['code'])}")
