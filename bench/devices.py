@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from platformdirs import user_cache_path
+
 from bench.places import Pair, Place
 
 HANDOFF: Final = str(Path(sys.executable).parent / "handoff")
 PORTS: Final = (47801, 47802)
 COMMAND_DEADLINE: Final = 1800.0
 """Seconds that one command may take: one that hangs ends the row. The slow engine needs minutes for ten GiB."""
-_START_DEADLINE: Final = 20.0
+_START_DEADLINE: Final = 60.0
+_CACHE: Final = user_cache_path("p2p-handoff-bench") / "devices"
+"""What agents of one user share; kept between runs."""
 
 
 class BenchError(Exception):
@@ -46,14 +50,16 @@ class Device:
         place: Where it runs.
         root: Holds its home and what it receives.
         port: TCP port of its embedded relay.
+        fresh: As if no agent had run on this machine before: what is built once for all agents of a user is not there.
     """
 
-    def __init__(self, name: str, place: Place, root: Path, port: int) -> None:
+    def __init__(self, name: str, place: Place, root: Path, port: int, *, fresh: bool = False) -> None:
         self.name = name
         self.place = place
         self.port = port
         self.root = root
         self.home = root / "home"
+        self._cache = root / "cache" if fresh else _CACHE
         self._agent: subprocess.Popen[bytes] | None = None
         self.home.mkdir(parents=True)
         config = f"receive_dir = {json.dumps(str(root / 'received'))}\n"
@@ -137,20 +143,22 @@ class Device:
             raise BenchError(f"{args} of {self.name} hangs; the end of its log: {self.log()[-1000:]}") from None
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "HANDOFF_HOME": str(self.home), "HOME": str(self.root)}
+        places = {"HANDOFF_HOME": self.home, "HOME": self.root, "XDG_CACHE_HOME": self._cache}
+        return {**os.environ, **{name: str(place) for name, place in places.items()}}
 
 
 @contextmanager
-def running_pair(places: Pair, root: Path, engine: str) -> Iterator[tuple[Device, Device]]:
+def running_pair(places: Pair, root: Path, engine: str, *, fresh: bool = False) -> Iterator[tuple[Device, Device]]:
     """Two linked devices whose agents run; both end with the block.
 
     Args:
         places: Where.
         root: An empty directory.
         engine: Of both.
+        fresh: See ``Device``.
     """
-    left = Device("left", places.left, root / "left", PORTS[0])
-    right = Device("right", places.right, root / "right", PORTS[1])
+    left = Device("left", places.left, root / "left", PORTS[0], fresh=fresh)
+    right = Device("right", places.right, root / "right", PORTS[1], fresh=fresh)
     try:
         left.start(engine, right)
         right.start(engine, left)

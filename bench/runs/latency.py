@@ -25,7 +25,7 @@ def measure(stage: Stage) -> list[Figure]:
     """
     again: list[float] = []
     pauses: list[float] = []
-    with running_pair(stage.places, stage.scratch, stage.engine) as (left, right):
+    with running_pair(stage.places, stage.scratch, stage.engine, fresh=True) as (left, right):
         first = warm_up(left, right, stage.scratch / "first")
         for number in range(stage.rounds):
             path = conversation.make(stage.scratch / f"talk-{number}.jsonl", CONVERSATION_BYTES)
@@ -37,7 +37,7 @@ def measure(stage: Stage) -> list[Figure]:
         dials = _dials(left, right, stage)
     return [
         Figure(f"{stage.engine}: dial to ready, sealed signaling included", "ms", tuple(dials)),
-        Figure(f"{stage.engine}: first handoff of an agent, tiny", "s", rounded([moved.wall for moved in first], 3)),
+        Figure(f"{stage.engine}: first handoff of a user, tiny", "s", rounded([moved.wall for moved in first], 3)),
         Figure(f"{stage.engine}: handed back after an edit", "s", rounded(again, 3)),
         Figure(f"{stage.engine}: pause of that", "ms", tuple(pauses), "promise", (300.0,)),
     ]
