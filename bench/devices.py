@@ -77,8 +77,10 @@ class Device:
             )
         deadline = time.monotonic() + _START_DEADLINE
         while self._run(["agent", "status", "--json"]).returncode:
-            if self._agent.poll() is not None or time.monotonic() > deadline:
-                raise BenchError(f"the agent of {self.name} does not start: {self.log()[-500:]}")
+            if (ended := self._agent.poll()) is not None:
+                raise BenchError(f"the agent of {self.name} ended with {ended}: {self.log()[-500:]}")
+            if time.monotonic() > deadline:
+                raise BenchError(f"the agent of {self.name} does not answer: {self.log()[-500:]}")
 
     def restart(self, engine: str, other: Device) -> None:
         """End the agent and start it again."""

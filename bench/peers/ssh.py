@@ -18,7 +18,7 @@ from bench.peers.tools import command
 from bench.places import Pair
 
 PORT: Final = 47822
-_START_DEADLINE: Final = 10.0
+_START_DEADLINE: Final = 60.0
 _PRIVILEGE_SEPARATION: Final = Path("/run/sshd")
 """sshd started by root does nothing without it."""
 

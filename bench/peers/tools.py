@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -49,9 +50,19 @@ def command(name: str) -> str:
 
 
 def _install(package: str) -> None:
+    _update()
+    _apt_get("install", "-y", "-qq", "--no-install-recommends", package)
+
+
+@cache
+def _update() -> None:
+    """Learn once what there is to install."""
+    _apt_get("update", "-qq")
+
+
+def _apt_get(*words: str) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for argv in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
-        subprocess.run(["apt-get", *argv], env=environment, capture_output=True, check=False, timeout=COMMAND_DEADLINE)
+    subprocess.run(["apt-get", *words], env=environment, capture_output=True, check=False, timeout=COMMAND_DEADLINE)
 
 
 def virtual_environment(name: str, requirements: Sequence[str]) -> Path:

@@ -28,7 +28,7 @@ REQUIREMENTS: Final = (
     "magic-wormhole-transit-relay==0.5.0",
 )
 _MAILBOX, _TRANSIT = 47840, 47841
-_START_DEADLINE: Final = 20.0
+_START_DEADLINE: Final = 60.0
 
 
 class Wormhole:
