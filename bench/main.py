@@ -57,7 +57,7 @@ def main() -> int:
     path = options.output or _path(machine)
     results = Results.read(path) if path.exists() and not options.quick else Results(machine)
     with pair(loopback=options.loopback) as places, _others(chosen, places) as others:
-        results.machine["places"] = places.described
+        results.machine.update(places=places.described, small=options.quick)
         measuring = _Measuring(options, places, others, results, path)
         failed = [task.name for task in chosen if not measuring.measure(task)]
     _report(results, options)
@@ -142,7 +142,7 @@ def _path(machine: dict[str, Any]) -> Path:
 def _report(results: Results, options: argparse.Namespace) -> None:
     figures = results.figures()
     print(text_table(lines_of(figures)))
-    if options.quick:
+    if results.machine.get("small"):
         print("\nSmall data, one run of each: this shows that measuring works, and says nothing about the goals.")
     else:
         print(f"\n{text_table(lines_of_goals(figures))}")
