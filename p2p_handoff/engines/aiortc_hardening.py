@@ -23,13 +23,16 @@ from p2p_handoff.engines.aiortc_association import HardenedSctp
 from p2p_handoff.engines.aiortc_datagrams import MAX_DATAGRAM, DatagramSource, DirectDtls
 from p2p_handoff.engines.sctp_sending import RTO_INITIAL
 from p2p_handoff.engines.segmentation import Outlet
-from p2p_handoff.limits import GATHER_DEADLINE
+from p2p_handoff.limits import GATHER_DEADLINE, MIB
 
 AIORTC_VERSION: Final = "1.16.0"
 AIOICE_VERSION: Final = "0.13.0"
 
 MAX_QUEUED_DATAGRAMS: Final = 4096
 """Datagrams that wait for the DTLS layer, about 5 MB: more are dropped, as a network may."""
+RECEIVE_BUFFER: Final = MIB
+"""Bytes of a socket's buffer, where the system grants so many: all that we announce to take, so that nothing is lost
+while this process is busy. The kernel doubles it for what it adds to each datagram."""
 MAX_AT_ONCE: Final = 32
 """Datagrams that one socket may keep the event loop busy with: less than two milliseconds."""
 
@@ -60,6 +63,8 @@ class HardenedProtocol(StunProtocol):
         self._ice = self.receiver
         told = self.transport.get_extra_info("socket")
         self._socket = socket.socket(fileno=os.dup(told.fileno())) if told is not None else None
+        if self._socket is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.outlet = Outlet(self.transport, self._socket)
 
     @override

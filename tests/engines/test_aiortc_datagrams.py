@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from aioice.ice import StunProtocol
 
 from p2p_handoff.engines.aiortc_engine import AiortcEngine
-from p2p_handoff.engines.aiortc_hardening import HardenedIce, HardenedProtocol
+from p2p_handoff.engines.aiortc_hardening import RECEIVE_BUFFER, HardenedIce, HardenedProtocol
 from p2p_handoff.engines.sctp_sending import PAYLOAD
 from p2p_handoff.limits import KIB, MAX_FRAME
 from p2p_handoff.protocol.channels import Channel
@@ -82,6 +83,15 @@ async def test_the_end_of_dtls_is_the_end_of_the_connection(ends: Joined) -> Non
     await sctp_of(ends.dialler).transport.stop()
     assert await ends.at_answerer.wait_lost()
     assert ice_of(ends.answerer).direct is None
+
+
+async def test_a_socket_takes_all_that_may_be_under_way_if_the_system_grants_it(ends: Joined) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        granted = asked.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    told = ice_of(ends.answerer)._nominated[1].protocol.transport.get_extra_info("socket")
+    assert told.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == granted
+    assert sctp_of(ends.answerer)._advertised_rwnd <= RECEIVE_BUFFER
 
 
 async def test_a_closed_socket_is_read_no_more(ends: Joined) -> None:
