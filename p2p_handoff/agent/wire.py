@@ -19,7 +19,6 @@ from p2p_handoff.limits import (
     FRAME_SECONDS,
     HANDSHAKE_DEADLINE,
     MAX_NATIVE_FRAME,
-    MAX_QUEUE,
     MIB,
     MIN_QUEUE,
     QUEUE_SECONDS,
@@ -300,7 +299,7 @@ class Wire:
             self._room.set()
 
     def _queue_limit(self) -> int:
-        return int(min(max(self._rate * QUEUE_SECONDS, MIN_QUEUE), MAX_QUEUE))
+        return int(min(max(self._rate * QUEUE_SECONDS, MIN_QUEUE), self._engine.worth_queueing))
 
     def _frame_limit(self) -> int:
         return int(min(max(self._rate * FRAME_SECONDS, SLOW_FRAME), MAX_NATIVE_FRAME))

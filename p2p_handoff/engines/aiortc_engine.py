@@ -30,7 +30,7 @@ from p2p_handoff.engines.base import Engine, IceServer, Path, PathKind
 from p2p_handoff.engines.negotiation import NegotiatedConnection
 from p2p_handoff.engines.paths import path_kind, transport_address
 from p2p_handoff.errors import EngineError
-from p2p_handoff.limits import GATHER_DEADLINE, ICE_DEADLINE, MAX_FRAME
+from p2p_handoff.limits import GATHER_DEADLINE, ICE_DEADLINE, KIB, MAX_FRAME
 from p2p_handoff.protocol.channels import Channel
 
 CLOSE_DEADLINE: Final = 0.25
@@ -65,6 +65,10 @@ class AiortcEngine(Engine):
 
 class AiortcConnection(NegotiatedConnection):
     """One ``RTCPeerConnection`` with two negotiated channels."""
+
+    worth_queueing = 512 * KIB
+    """It is filled up between two datagrams, by the same event loop; what waits longer has left the processor's cache
+    when it is sent, which costs a sixth of the speed."""
 
     def __init__(
         self,

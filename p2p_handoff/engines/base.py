@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from p2p_handoff.limits import MAX_QUEUE
 from p2p_handoff.protocol.channels import Channel as Channel  # noqa: PLC0414 - part of this interface
 
 
@@ -63,6 +64,9 @@ class EngineConnection(ABC):
     The dialling side calls ``create_offer()``, then ``set_answer()``; the other side ``create_answer()``.
     Both then await ``wait_open()`` and call ``start_receiving()``. All methods run on one event loop.
     """
+
+    worth_queueing: ClassVar[int] = MAX_QUEUE
+    """Bytes of a channel's queue beyond which no more speed is to be had."""
 
     @abstractmethod
     async def create_offer(self) -> str:
