@@ -277,7 +277,7 @@ class HardenedSctp(RTCSctpTransport):
         probes = self._path.probes()
         for chunk in probes:
             self._guarded(partial(self._direct.probe, self._frames().packet(chunk)))
-        if probes:
+        if probes and self._association_state == self.State.ESTABLISHED:
             self._probe_timer = self._event_loop.call_later(PROBE_INTERVAL, self._probe)
 
     def _probed(self, chunk: HeartbeatAckChunk) -> None:
@@ -299,8 +299,12 @@ class HardenedSctp(RTCSctpTransport):
     def _set_alarm(self) -> None:
         """One timer that is moved on when it rings too early: to set it anew for each packet would cost more."""
         assert self._sender is not None
-        if self._alarm is None and self._sender.deadline is not None:
-            self._alarm = self._event_loop.call_at(self._sender.deadline, self._ring)
+        deadline = self._sender.deadline
+        if deadline is None or (self._alarm is not None and self._alarm.when() <= deadline):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._event_loop.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

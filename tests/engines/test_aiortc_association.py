@@ -135,3 +135,17 @@ async def test_a_path_that_carries_less_than_before_ends_the_connection(monkeypa
         sender.enlarge(1400)
         ends.dialler.send(Channel.BULK, bytes(60 * KIB))
         assert await ends.at_dialler.wait_lost()
+
+
+async def test_the_timer_follows_a_deadline_that_comes_nearer() -> None:
+    """The first answer is awaited for a second, the next on a quick path for less: a loss is not noticed late."""
+    async with joined(AiortcEngine, AiortcEngine) as ends:
+        ends.dialler.send(Channel.BULK, b"there")
+        await ends.at_answerer.wait_for(Channel.BULK, 1)
+        sctp = sctp_of(ends.dialler)
+        assert sctp._sender is not None
+        for nearer in (5.0, 1.0, 3.0):
+            sctp._sender.deadline = sctp._now() + nearer
+            sctp._set_alarm()
+            assert sctp._alarm is not None
+            assert sctp._alarm.when() <= sctp._sender.deadline
