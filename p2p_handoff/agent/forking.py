@@ -21,6 +21,7 @@ from p2p_handoff.ids import PartId, SessionId, new_session_id
 from p2p_handoff.limits import MAX_TITLE
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
+from p2p_handoff.session.guard import is_shown
 from p2p_handoff.session.manifest import Part, decode_manifest, encode_manifest
 from p2p_handoff.session.ownership import Role, is_lost
 from p2p_handoff.store.records import NewSession, PartBinding, SessionRecord
@@ -111,7 +112,7 @@ class Forking:
                 continue
             copy_state(catalog.state_dir(original, binding.part), catalog.state_dir(binding.session, binding.part))
             part = parts.get(binding.part)
-            if part is not None:
+            if part is not None and is_shown(part):
                 catalog.open_part(binding).mark_parent(part.root)
 
 

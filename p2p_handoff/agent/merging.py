@@ -23,6 +23,7 @@ from p2p_handoff.errors import HandoffError, NotFoundError, RejectedError
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.reunion import Merging
+from p2p_handoff.session.guard import is_shown
 from p2p_handoff.session.manifest import Manifest, Part, root_of
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.store.forks import Merge
@@ -86,7 +87,7 @@ class MergeArrivals(Arrivals):
         author = self._services.peer_name(self._source)
         for part in parts:
             home, parent = homes[part.id], left.get(part.id)
-            wanted = Want(parent.root, parent.root_size) if parent is not None else None
+            wanted = Want(parent.root, parent.root_size) if parent is not None and is_shown(parent) else None
             staging = self._catalog.open_part(home).stage_merge(self._txn, author, wanted)
             state = self._catalog.state_dir(self._merging.original, part.id)
             assert home.path is not None

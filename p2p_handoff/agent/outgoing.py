@@ -45,6 +45,7 @@ from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.outcome import Outcome, Result
 from p2p_handoff.protocol.source import Source, SourceEffect, SourceEvent, SourceState
+from p2p_handoff.session.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,10 @@ class Outgoing:
         self._pacing = Pacing(plan.max_pause)
         self._given_up = asyncio.Event()
         self._final: Report | None = None
+
+    def shown(self, manifest: Manifest) -> Manifest:
+        """A session as the target of this handoff sees it."""
+        return self._content.shown(manifest, self.machine.parts)
 
     @property
     def undecided(self) -> bool:

@@ -21,7 +21,7 @@ from p2p_handoff.agent.services import Services
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import PartId
-from p2p_handoff.session.guard import EVERYTHING
+from p2p_handoff.session.guard import EVERYTHING, shown_to_others
 from p2p_handoff.session.manifest import Manifest, Part, encode_manifest
 
 
@@ -38,6 +38,7 @@ class OutgoingContent:
         self._plan = plan
         self._selection = Selection(plan.types, plan.without, services.policies.of(plan.target))
         self._picture: Picture | None = None
+        self._withheld: tuple[Part, ...] = ()
 
     async def picture(self, accepted: Iterable[PartId], *, freeze: Iterable[PartId] = ()) -> Mapping[PartId, Snapshot]:
         """Picture the session as it is now.
@@ -82,8 +83,13 @@ class OutgoingContent:
         picture = await asyncio.to_thread(self._services.catalog.picture, self._plan.session, freeze=freeze, look=look)
         allowed = accepted or self._selection.offered(picture.manifest)
         snapshots = {name: snapshot for name, snapshot in picture.snapshots.items() if name in allowed}
-        self._picture = Picture(picture.manifest, snapshots)
+        self._withheld = self._selection.withheld(picture.manifest)
+        self._picture = Picture(self.shown(picture.manifest, accepted), snapshots)
         return snapshots
+
+    def shown(self, manifest: Manifest, accepted: Iterable[PartId]) -> Manifest:
+        """A session as the target sees it: the parts that it was offered, and that there are others."""
+        return shown_to_others(manifest, self._selection.offered(manifest) | frozenset(accepted))
 
     @property
     def manifest(self) -> Manifest:
@@ -115,7 +121,7 @@ class OutgoingContent:
 
     def withheld(self) -> tuple[Part, ...]:
         """What the settings keep here; nothing before the first picture."""
-        return self._selection.withheld(self.manifest) if self.is_pictured else ()
+        return self._withheld
 
     def secrets(self) -> list[dict[str, Any]]:
         """What the parts list as secrets, as it is reported; nothing before the first picture."""

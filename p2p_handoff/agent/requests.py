@@ -15,6 +15,7 @@ from p2p_handoff.agent.events import Events
 from p2p_handoff.errors import AmbiguousError, NotFoundError
 from p2p_handoff.ids import DeviceId, Entropy, PartId, SessionId, Token, TxnId, new_token
 from p2p_handoff.protocol.messages import RejectReason
+from p2p_handoff.session.guard import is_shown
 from p2p_handoff.session.manifest import Part
 
 
@@ -90,13 +91,13 @@ _EVENTS: Final = {Wish.PUSH: "request", Wish.TAKE: "take-request"}
 
 
 def part_as_json(part: Part) -> dict[str, Any]:
-    """A part as offers list it."""
+    """A part as offers list it; of one that is not offered there is no size."""
     return {
         "id": part.id,
         "type": part.type.value,
         "name": part.name,
-        "bytes": part.total_bytes,
-        "items": part.items,
+        "bytes": part.total_bytes if is_shown(part) else None,
+        "items": part.items if is_shown(part) else None,
     }
 
 

@@ -24,6 +24,7 @@ from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import SessionId, new_txn_id
 from p2p_handoff.protocol import reunion as rules
 from p2p_handoff.protocol.messages import Mode, RejectReason
+from p2p_handoff.session.guard import is_shown
 from p2p_handoff.session.journal import ForkState
 from p2p_handoff.session.manifest import decode_manifest, root_of
 from p2p_handoff.session.ownership import Role
@@ -148,14 +149,15 @@ class Reunion:
         for _ in range(_ROUNDS):
             parent = fork.manifest if await in_thread(self._shows_parent, fork) else b""
             plan = OutgoingPlan(new_txn_id(services.entropy), fork.fork, target, Mode.MERGE, parent=parent)
-            report = await asyncio.shield(self._push(plan).settled)
+            merging = self._push(plan)
+            report = await asyncio.shield(merging.settled)
             if report.reason == RejectReason.NOTHING_CHOSEN.value:
                 return True  # The other device has none of these parts: they are held here.
             if report.outcome != "done":
                 self._note_answer(fork, report)
                 return False
             picture = await in_thread(services.catalog.picture, fork.fork)
-            if root_of(picture.manifest).hex() == report.root:
+            if root_of(merging.shown(picture.manifest)).hex() == report.root:
                 return True
         return True  # What is still being written stays here, as edits of the original's copy.
 
@@ -167,7 +169,7 @@ class Reunion:
     def _shows_parent(self, fork: Fork) -> bool:
         """Whether what the fork left can be served for comparison. Blocks."""
         catalog = self._services.catalog
-        roots = {part.id: part.root for part in decode_manifest(fork.manifest).parts}
+        roots = {part.id: part.root for part in decode_manifest(fork.manifest).parts if is_shown(part)}
         with catalog.guard(fork.fork):
             return all(
                 catalog.open_part(binding).mark_parent(roots[binding.part])
@@ -197,7 +199,7 @@ class Reunion:
     def _remember_common(self, fork: Fork) -> None:
         """The original was handed over as it was granted: that, not what the fork added, is the last common state."""
         catalog = self._services.catalog
-        parts = {part.id: part for part in decode_manifest(fork.manifest).parts}
+        parts = {part.id: part for part in decode_manifest(fork.manifest).parts if is_shown(part)}
         for binding in catalog.bindings(fork.original):
             if is_there(binding) and binding.part in parts:
                 part = parts[binding.part]

@@ -96,7 +96,7 @@ def history(home: Path, session: str | None, *, verify: bool, as_json: bool) -> 
     for fork in result["forks"]:
         click.echo(shown(f"fork: {fork['text']}, {when(fork['at'])}"))
     for kept in result["generations"]:
-        size_of = size(sum(part["bytes"] for part in kept["parts"]))
+        size_of = size(sum(part["bytes"] or 0 for part in kept["parts"]))
         about = f"{kept['text']}, {size_of}" if kept["parts"] else kept["text"]
         click.echo(shown(f"generation {kept['generation']}: {about}, {when(kept['kept_at'])}"))
     if verify:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of the secrets that are found in a part before it leaves. Layer: session, pure.
+"""What becomes of the secrets that are found in a part before it leaves, and of parts that stay. Layer: session, pure.
 
 Specification: docs/specs/secrets.md §4. To an own device everything goes, and is listed. From somebody else's a
 file with a secret is kept back, unless the user lets it go: it is left out of the part, and listed as held here. What
@@ -8,14 +8,15 @@ another device keeps back stays out wherever the part goes, until it is on that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from p2p_handoff.content.objects import EMPTY
 from p2p_handoff.errors import SecretsError
-from p2p_handoff.ids import DeviceId
+from p2p_handoff.ids import DeviceId, PartId
 from p2p_handoff.limits import MAX_SECRET_PATH, MAX_SECRETS
-from p2p_handoff.session.manifest import Part, Secret
+from p2p_handoff.session.manifest import Manifest, Part, Secret
 
 WHOLE: Final = b""
 """The path of a part that is kept back as a whole."""
@@ -91,6 +92,23 @@ def unit_of(path: bytes) -> bytes:
     """What is kept back where a secret lies at a path: a repository goes as a whole, or not at all."""
     parts = path.split(b"/")
     return b"/".join(parts[: parts.index(_GIT) + 1]) if _GIT in parts[:-1] else path
+
+
+def shown_to_others(manifest: Manifest, offered: Collection[PartId]) -> Manifest:
+    """A session as a device sees it that is offered some of its parts: of the others no digest and no size.
+
+    Who guesses what a part holds could tell by its digest that he is right.
+    """
+    parts = (part if part.id in offered else replace(part, **_NOTHING) for part in manifest.parts)
+    return replace(manifest, parts=tuple(parts))
+
+
+def is_shown(part: Part) -> bool:
+    """False for a part of which this manifest tells no content: no root object is empty."""
+    return part.root_size > 0
+
+
+_NOTHING: Final[dict[str, Any]] = {"root": EMPTY.ref, "root_size": 0, "total_bytes": 0, "items": 0}
 
 
 def stays_here(part: Part) -> bool:

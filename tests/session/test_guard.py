@@ -9,20 +9,22 @@ import pytest
 
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import SecretsError
-from p2p_handoff.ids import DeviceId, PartId
+from p2p_handoff.ids import DeviceId, PartId, SessionId
 from p2p_handoff.limits import MAX_SECRET_PATH, MAX_SECRETS
 from p2p_handoff.session.guard import (
     EVERYTHING,
     NOTHING,
     WHOLE,
     Letting,
+    is_shown,
     is_whole,
     judge,
     kept_elsewhere,
+    shown_to_others,
     stays_here,
     unit_of,
 )
-from p2p_handoff.session.manifest import Part, PartType, Secret
+from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, decode_manifest, encode_manifest
 
 ME, OTHER = DeviceId("a" * 32), DeviceId("b" * 32)
 FOUND = [(b"z.pem", ["private-key"]), (b".env", ["jwt", "env-secret"])]
@@ -86,3 +88,16 @@ def test_more_than_an_offer_can_list_is_not_kept_back_in_silence() -> None:
     with pytest.raises(SecretsError):
         judge([(b"x" * (MAX_SECRET_PATH + 1), ["jwt"])], NOTHING, ME)
     assert not judge([(b"x" * (MAX_SECRET_PATH + 1), ["jwt"])], EVERYTHING, ME)
+
+
+def test_what_is_not_offered_shows_what_it_is_and_nothing_that_it_holds() -> None:
+    offered = Part(PartId("p1"), PartType.MESSAGES, "conversation", "talk", digest(b"talk"), 4, 4, 1)
+    kept = replace(offered, id=PartId("p2"), name="plans", root=digest(b"plans"), secrets=(Secret(b"a", "x", ME),))
+    elsewhere = replace(kept, id=PartId("p3"), held_by=OTHER, secrets=())
+    shown = shown_to_others(Manifest(SessionId("a" * 26), "Notes", (offered, kept, elsewhere)), {PartId("p1")})
+    assert shown.parts[0] == offered
+    for before, after in zip((kept, elsewhere), shown.parts[1:], strict=True):
+        assert (after.root, after.root_size, after.total_bytes, after.items) == (digest(b""), 0, 0, 0)
+        assert replace(after, root=before.root, root_size=4, total_bytes=4, items=1) == before
+    assert [is_shown(part) for part in shown.parts] == [True, False, False]
+    assert decode_manifest(encode_manifest(shown)) == shown
