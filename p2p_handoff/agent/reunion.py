@@ -21,7 +21,7 @@ from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.errors import HandoffError
-from p2p_handoff.ids import SessionId, new_txn_id
+from p2p_handoff.ids import PartId, SessionId, new_txn_id
 from p2p_handoff.protocol import reunion as rules
 from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.session.guard import is_shown
@@ -148,7 +148,14 @@ class Reunion:
             return False
         for _ in range(_ROUNDS):
             parent = fork.manifest if await in_thread(self._shows_parent, fork) else b""
-            plan = OutgoingPlan(new_txn_id(services.entropy), fork.fork, target, Mode.MERGE, parent=parent)
+            plan = OutgoingPlan(
+                new_txn_id(services.entropy),
+                fork.fork,
+                target,
+                Mode.MERGE,
+                parent=parent,
+                without=_never_offered(fork),
+            )
             merging = self._push(plan)
             report = await asyncio.shield(merging.settled)
             if report.reason == RejectReason.NOTHING_CHOSEN.value:
@@ -215,3 +222,8 @@ class Reunion:
         self._services.events.emit(
             "rejoined", session=fork.original, fork=fork.fork, title=copy.title, state=state.value
         )
+
+
+def _never_offered(fork: Fork) -> frozenset[PartId]:
+    """What the user kept from the other device when the original was granted: a merge does not give it away."""
+    return frozenset(part.id for part in decode_manifest(fork.manifest).parts if not is_shown(part))

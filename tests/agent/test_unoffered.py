@@ -11,12 +11,14 @@ import pytest
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.content.objects import EMPTY
+from p2p_handoff.ids import SessionId
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.security.link_terms import LinkKind
+from p2p_handoff.session.journal import ForkState
 from p2p_handoff.session.manifest import Part, PartType, decode_manifest
 from p2p_handoff.session.policy import General, Rule, Table
 from p2p_handoff.testing.samples import conversation_lines
-from tests.agent.devices import Devices, Pair, fill, heard_by, introduce, tree, until
+from tests.agent.devices import Devices, Pair, fill, heard_by, introduce, lose, tree, until
 
 MANIFESTS = (msg.Request, msg.Round, msg.Grant, msg.Finish)
 KEPT = General(other=Table(Rule(may_leave=frozenset((PartType.MESSAGES,)))))
@@ -37,10 +39,10 @@ def folder(devices: Devices) -> Path:
     return fill(devices.path("laptop", "project"), FILES)
 
 
-def told(heard: dict[type[Any], list[Any]]) -> list[Part]:
+def told(heard: dict[type[Any], list[Any]], least: int = 3) -> list[Part]:
     """The folder, as each manifest showed it that was sent."""
     manifests = [message.manifest for kind in MANIFESTS for message in heard[kind]]
-    assert len(manifests) >= 3, "an offer, a round and a grant"
+    assert len(manifests) >= least, "an offer, a round, and a grant where ownership moves"
     return [part for data in manifests for part in decode_manifest(data).parts if part.kind == "folder"]
 
 
@@ -118,3 +120,33 @@ async def test_an_edit_of_what_stays_is_not_to_be_seen(devices: Devices, folder:
         assert (folder / "plan.txt").read_bytes() == text
         assert laptop.sessions()[0].ownership.epoch == 3 + 2 * number
     assert {content_of(part) for part in told(heard)} == {NOTHING}
+
+
+async def test_a_fork_is_merged_in_one_go_without_what_its_original_was_handed_over_without(
+    devices: Devices, folder: Path, talk: Path
+) -> None:
+    laptop, desktop = await two(devices, LinkKind.OWN, General())
+    await laptop.start([folder, talk], "work")
+    lose(laptop, msg.Accepted, msg.Resumed, msg.News, msg.ChainNews, sender=desktop)
+    handing = asyncio.create_task(laptop.to("desktop", "work", only=["messages"]))
+    await until(lambda: any(record.ownership.role.value == "primary" for record in desktop.sessions()))
+    await until((desktop.settings.receive_dir / "talk.jsonl").exists)
+    await until(lambda: not desktop.store.incoming.pending_commits())
+    await laptop.fork("work")
+    handing.cancel()
+    await asyncio.gather(handing, return_exceptions=True)
+    await devices.stop("laptop")
+    with talk.open("ab") as opened:
+        opened.write(b'{"role":"user","text":"in the fork"}\n')
+    heard, inits = listen(desktop), heard_by(desktop, msg.Init)
+    laptop = await devices.start("laptop")
+    await until(lambda: [fork.state for fork in laptop.store.forks.of(original_of(laptop))] == [ForkState.MERGED], 20)
+    assert [init.mode for init in inits] == [msg.Mode.MERGE]
+    assert {content_of(part) for part in told(heard, least=2)} == {NOTHING}
+    assert b"in the fork" in (desktop.settings.receive_dir / "talk.jsonl").read_bytes()
+    assert tree(folder) == FILES
+
+
+def original_of(agent: Agent) -> SessionId:
+    """The session that was forked."""
+    return next(record.id for record in agent.store.sessions.all() if record.title == "work")
