@@ -119,6 +119,8 @@ PEER_DEAD_AFTER: Final = 3.0
 """Any valid frame is life; a silent peer is dead after three missed pings."""
 ICE_DEADLINE: Final = 10.0
 """A dead ICE attempt ends here (aiortc alone takes 63.6 s)."""
+MAX_ANSWERING: Final = 8
+"""Offers of one device that are answered and not yet a connection: each holds sockets for up to ICE_DEADLINE."""
 GATHER_DEADLINE: Final = 0.5
 """A silent STUN server costs at most this (aiortc alone waits 5.0 s)."""
 HANDSHAKE_DEADLINE: Final = 10.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from p2p_handoff.errors import (
     UnreachableError,
 )
 from p2p_handoff.ids import DeviceId
+from p2p_handoff.limits import MAX_ANSWERING
 from p2p_handoff.security.identity import PublicIdentity
 from p2p_handoff.security.offers import SdpRefusal
 from p2p_handoff.security.sealing import Envelope, EnvelopeKind, SeenEnvelopes, open_envelope
@@ -51,6 +53,7 @@ class Dialer:
         self._dials: dict[DeviceId, asyncio.Task[Wire]] = {}
         self._seen = SeenEnvelopes()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: Counter[DeviceId] = Counter()
 
     def wires(self) -> Sequence[Wire]:
         """All open wires."""
@@ -100,7 +103,7 @@ class Dialer:
             self._turn_away(port, sender, envelope)
             return
         if envelope.kind is EnvelopeKind.OFFER:
-            self._spawn(self._answer(port, sender, envelope))
+            self._take_offer(port, sender, envelope)
             return
         self._offers.answer_arrived(envelope)
 
@@ -202,6 +205,20 @@ class Dialer:
 
     # --- being dialled ------------------------------------------------------------------------------
 
+    def _take_offer(self, port: RelayPort, sender: DeviceId | None, offer: Envelope) -> None:
+        """Answer an offer, unless its device has many already that it does not go on with: each costs sockets."""
+        device = offer.sender
+        if self._answering[device] >= MAX_ANSWERING:
+            log.warning("an offer of %s was not answered: %d of its offers wait", device[:6], MAX_ANSWERING)
+            return
+        self._answering[device] += 1
+        self._spawn(self._answer(port, sender, offer)).add_done_callback(lambda _: self._answered(device))
+
+    def _answered(self, device: DeviceId) -> None:
+        self._answering[device] -= 1
+        if not self._answering[device]:
+            del self._answering[device]
+
     async def _answer(self, port: RelayPort, sender: DeviceId | None, offer: Envelope) -> None:
         wire = await self._offers.answer(port, sender, offer)
         if wire is not None:
@@ -214,10 +231,12 @@ class Dialer:
             refusal = SdpRefusal(UNLINKED, "the devices are not linked any more")
             self._spawn(self._offers.refuse(port, sender, public, envelope.txn, refusal))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+        return task
 
 
 @contextlib.asynccontextmanager

@@ -12,20 +12,24 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.report import Report
 from p2p_handoff.content.digests import digest
-from p2p_handoff.ids import PartId, SessionId, TxnId, new_session_id, new_txn_id
+from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId, new_session_id, new_txn_id
+from p2p_handoff.limits import MAX_ANSWERING
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.security.identity import Identity
+from p2p_handoff.security.sealing import Envelope, EnvelopeKind, seal
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest
 from p2p_handoff.session.signed import encode_signed
 from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.testing.samples import conversation_lines
+from signaling.port import RelayPort
 from tests.agent.devices import Devices, Pair, fill, tree, until
 from tests.agent.test_wire import connected
 
@@ -66,6 +70,35 @@ async def handed_over(agent: Agent, folder: Path | SessionId) -> Report:
 def still_primary(agent: Agent, session: str) -> bool:
     record = agent.store.sessions.get(SessionId(session))
     return record is not None and record.ownership.role.value == "primary"
+
+
+# --- dialling ---------------------------------------------------------------------------------------
+
+
+async def test_offers_that_a_device_does_not_go_on_with_are_bounded(
+    two_agents: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    over, answering = asyncio.Event(), list[TxnId]()
+
+    async def answer(_dialer: Dialer, _port: RelayPort, _sender: DeviceId | None, envelope: Envelope) -> None:
+        answering.append(envelope.txn)
+        await over.wait()
+
+    monkeypatch.setattr(Dialer, "_answer", answer)
+
+    def offer() -> None:
+        sealed = seal(laptop.identity, desktop.identity.public, new_txn_id(os.urandom), 0, EnvelopeKind.OFFER, b"offer")
+        desktop._dialer.envelope_arrived(desktop._dialer._d.relays().embedded, None, sealed)
+
+    for _ in range(MAX_ANSWERING + 3):
+        offer()
+    await until(lambda: len(answering) == MAX_ANSWERING)
+    over.set()
+    await until(lambda: not desktop._dialer._answering)
+    assert len(answering) == MAX_ANSWERING
+    offer()
+    await until(lambda: len(answering) == MAX_ANSWERING + 1)
 
 
 # --- sources ----------------------------------------------------------------------------------------
