@@ -8,6 +8,7 @@ from typing import Final
 from tests.attack.attack import Attack
 from tests.attack.rows import (
     bombs,
+    clone,
     crdt,
     display,
     engines,
@@ -38,6 +39,7 @@ ATTACKS: Final[tuple[Attack, ...]] = (
     *execution.ATTACKS,
     *identity.ATTACKS,
     *revoked.ATTACKS,
+    *clone.ATTACKS,
     *key_share.ATTACKS,
     *local.ATTACKS,
 )
