@@ -61,7 +61,7 @@ class Foreground:
             else:
                 self._agent.reject(request["token"])
         except HandoffError as error:
-            _say(error.sentence)
+            _say(printable(error.sentence, 1000))
 
 
 _LINES = {

@@ -102,12 +102,12 @@ def _usage(error: click.ClickException, *, as_json: bool) -> int:
 
 
 def _fail(sentence: str, exit_code: ExitCode, *, as_json: bool, code: str = "cancelled") -> int:
-    if as_json:
-        from p2p_handoff.cli.output import print_json  # noqa: PLC0415 - only where it is used
+    from p2p_handoff.cli.output import print_json, say  # noqa: PLC0415 - only where it is used
 
+    if as_json:
         print_json({"error": {"code": code, "message": sentence, "exit_code": int(exit_code)}})
     else:
-        click.echo(f"handoff: {sentence}", err=True)
+        say(f"handoff: {sentence}")
     return int(exit_code)
 
 

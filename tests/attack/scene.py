@@ -115,6 +115,7 @@ async def scene(
     name: str = "intruder",
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    foreground: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
     """Set the stage.
@@ -130,6 +131,7 @@ async def scene(
         name: The intruder's.
         options: Of the victim's agent.
         environment: More of the victim's.
+        foreground: Whether its agent shows people what happens.
         settings: More of the victim's.
     """
     async with Devices(root) as devices:
@@ -152,7 +154,7 @@ async def scene(
                 **settings,
             },
         )
-        victim = Victim(home, options, environment)
+        victim = Victim(home, options, environment, foreground=foreground)
         try:
             await victim.start()
             folder = fill(root / "victim" / "private", FILES)

@@ -55,12 +55,21 @@ class Victim:
         home: Its home, which may exist.
         options: Of the agent, beside its home.
         environment: Beside this process's own.
+        foreground: Whether it shows people what happens, in its log.
     """
 
-    def __init__(self, home: Path, options: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        options: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        foreground: bool = False,
+    ) -> None:
         self.home = home
         self.log = home.parent / "agent.log"
         self._options = tuple(options)
+        self._shown = () if foreground else ("--background",)
         self._environment = dict(environment or {})
         self._gauge = home.parent / "gauge"
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +82,7 @@ class Victim:
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
-        words = ["--home", str(self.home), "--background", "--log-level", "info", *self._options]
+        words = ["--home", str(self.home), *self._shown, "--log-level", "info", *self._options]
         environment = {
             **os.environ,
             "PYTHONPATH": str(GAUGE),

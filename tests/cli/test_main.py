@@ -13,6 +13,7 @@ from p2p_handoff.cli import agent_process, session_commands
 from p2p_handoff.cli.main import TABLE, cli
 from p2p_handoff.control.private_directory import prepare_directory
 from p2p_handoff.control.socket_path import socket_path
+from p2p_handoff.errors import ExitCode, RejectedError
 from tests.cli.conftest import InProcess
 
 WRONG = [
@@ -104,6 +105,17 @@ def test_a_defect_is_a_sentence_and_no_traceback(handoff: InProcess, monkeypatch
     answer = handoff("sessions")
     assert (answer.exit_code, answer.out) == (1, "")
     assert answer.err == "handoff: something unexpected happened (RuntimeError: a defect); please report it.\n"
+
+
+def test_an_error_in_the_words_of_a_peer_forges_nothing(handoff: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_home: Path) -> None:
+        raise RejectedError("\x1b[2Jthe other device refused: ok\nAccept? [y/N] y\u202e")
+
+    monkeypatch.setattr(session_commands, "reach", refused)
+    answer = handoff("sessions")
+    assert answer.exit_code == ExitCode.REJECTED
+    assert answer.err.count("\n") == 1
+    assert answer.err.rstrip("\n").isprintable()
 
 
 def test_an_agent_that_hangs_is_not_waited_for(
