@@ -34,6 +34,7 @@ from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import IncomingRequest, Wish
 from p2p_handoff.errors import HandoffError, NotFoundError, UsageError
 from p2p_handoff.ids import DeviceId, TxnId
+from p2p_handoff.session.guard import NOTHING, Letting
 
 DataHandler = Callable[[ReceivedData], "Awaitable[Any] | Any"]
 
@@ -118,25 +119,31 @@ class HandoffV2:
         """
         return self._events.on(name, handler)
 
-    async def request_handoff(self, *, only: Sequence[str] = (), max_pause: float | None = None) -> Report:
+    async def request_handoff(
+        self, *, only: Sequence[str] = (), max_pause: float | None = None, letting: Letting = NOTHING
+    ) -> Report:
         """Hand the session over and wait until the target has it. On the target: ask the source for it.
 
         Args:
             only: Part types to hand over; empty means all.
             max_pause: Seconds the session may be frozen; None for the setting. Chosen by the source.
+            letting: The secrets that may go to somebody else's device. Chosen by the source.
 
         Returns:
             How it went.
 
         Raises:
+            UsageError: This device is the target, and names secrets that may leave.
             RejectedError: The other side said no; ``reason`` says why.
             HandoffError: It did not complete; the state of the session is in the sentence.
         """
         route = self._begun()
         if route.source == self._agent.device:
             return raise_unless_done(
-                await self._agent.to(route.target, route.session, only=only, max_pause=max_pause),
+                await self._agent.to(route.target, route.session, only=only, max_pause=max_pause, letting=letting),
             )
+        if letting != NOTHING:
+            raise UsageError("which secrets leave is the source's to say", advice="leave 'letting' away on the target")
         if route.session is None:
             raise UsageError("a target that asks for a session must name it", advice="give init a session")
         return raise_unless_done(await self._agent.take(route.session, peer=route.source, only=only))

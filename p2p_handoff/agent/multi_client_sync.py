@@ -20,6 +20,7 @@ from p2p_handoff.agent.payloads import PrimaryChanged, ended, raise_unless_done
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import IncomingRequest, Wish
 from p2p_handoff.ids import DeviceId, SessionId
+from p2p_handoff.session.guard import NOTHING, Letting
 
 EVENTS: Final = frozenset(("handoffRequest", "handoffCompleted", "handoffFailed", "primaryChanged"))
 """handoffRequest: IncomingRequest · handoffCompleted, handoffFailed: HandoffEnded · primaryChanged: PrimaryChanged."""
@@ -94,6 +95,7 @@ class MultiClientSyncHandler:
         session: str | Path | None = None,
         only: Sequence[str] = (),
         max_pause: float | None = None,
+        letting: Letting = NOTHING,
     ) -> Report:
         """Make another device the primary of a session; returns when it is.
 
@@ -102,6 +104,7 @@ class MultiClientSyncHandler:
             session: Title, id or path; None for the only one.
             only: Part types to hand over; empty means all.
             max_pause: Seconds the session may be frozen; None for the setting.
+            letting: The secrets that may go to somebody else's device.
 
         Returns:
             How it went.
@@ -111,7 +114,7 @@ class MultiClientSyncHandler:
             HandoffError: It did not complete; the state of the session is in the sentence.
         """
         peer = new_primary_client_id
-        return raise_unless_done(await self._agent.to(peer, session, only=only, max_pause=max_pause))
+        return raise_unless_done(await self._agent.to(peer, session, only=only, max_pause=max_pause, letting=letting))
 
     def pending(self) -> list[IncomingRequest]:
         """Offers that wait for an answer, oldest first."""

@@ -11,8 +11,10 @@ import pytest
 from p2p_handoff import HandoffV2, NotFoundError, RejectedError, UsageError
 from p2p_handoff.agent.payloads import HandoffEnded, Progress, ReceivedData
 from p2p_handoff.agent.requests import IncomingRequest
+from p2p_handoff.session.guard import Letting
 from p2p_handoff.testing.samples import conversation_lines
 from tests.agent.devices import Devices, Pair, event, fill, introduce, tree
+from tests.agent.secrets_made import env_file, private_key
 
 FILES = {"main.py": b"print('hello')\n", "sub/data.bin": bytes(range(256)) * 40}
 LINES = [*conversation_lines(20), b'{"unterminated": "\xff\xfe"}']
@@ -134,6 +136,18 @@ async def test_chosen_types_alone_are_handed_over(two_people: Pair, session: str
     source, target = await faces(two_people)
     _, data = await asyncio.gather(source.request_handoff(only=["messages"]), target.accept_data())
     assert [part.type.value for part in data.parts] == ["messages"]
+
+
+async def test_secrets_stay_unless_the_source_lets_them_go(two_people: Pair, devices: Devices) -> None:
+    env, key = env_file(), private_key()
+    folder = fill(devices.path("laptop", "project"), {".env": env, "id_rsa": key, "a.txt": b"a"})
+    await two_people.laptop.start([folder])
+    source, target = await faces(two_people)
+    let = Letting(paths=frozenset({b".env"}))
+    _, data = await asyncio.gather(source.request_handoff(letting=let), target.accept_data())
+    assert tree(data.parts[0].path) == {".env": env, "a.txt": b"a"}
+    with pytest.raises(UsageError, match="the source's to say"):
+        await target.request_handoff(letting=let)
 
 
 async def test_progress_is_told_while_content_moves(two_agents: Pair, devices: Devices) -> None:

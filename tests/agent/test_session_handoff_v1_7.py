@@ -14,8 +14,10 @@ import pytest
 from p2p_handoff import MultiClientSyncHandler, NotFoundError, RejectedError, UsageError
 from p2p_handoff.agent.payloads import HandoffEnded, PrimaryChanged
 from p2p_handoff.agent.requests import IncomingRequest
+from p2p_handoff.session.guard import Letting
 from p2p_handoff.session.signed import SignedStatement
 from tests.agent.devices import Devices, Pair, fill, introduce, tree, until
+from tests.agent.secrets_made import env_file, private_key
 
 Ended = HandoffEnded | PrimaryChanged
 FILES = {"notes.txt": b"one\n"}
@@ -79,6 +81,18 @@ async def test_a_request_is_accepted_by_its_token(two_people: Pair, folder: Path
     report = await mine.initiate_handoff("desktop", session=folder)
     assert report.outcome == "done"
     assert other.role() == "primary"
+
+
+async def test_secrets_stay_unless_they_are_let_go(two_people: Pair, folder: Path) -> None:
+    (folder / ".env").write_bytes(env := env_file())
+    (folder / "id_rsa").write_bytes(private_key())
+    mine, other = await handlers(two_people)
+    other.on("handoffRequest", lambda request: other.accept_handoff(request.token))
+    report = await mine.initiate_handoff("desktop", session=folder, letting=Letting(paths=frozenset({b".env"})))
+    assert [(item["path"], item["withheld"]) for item in report.secrets] == [(".env", False), ("id_rsa", True)]
+    arrived = two_people.desktop.settings.receive_dir / "project"
+    await until(arrived.exists)
+    assert tree(arrived) == {**FILES, ".env": env}
 
 
 async def test_accepting_can_be_awaited(two_people: Pair, folder: Path) -> None:
