@@ -89,13 +89,13 @@ async def test_offers_that_a_device_does_not_go_on_with_are_bounded(
 
     def offer() -> None:
         sealed = seal(laptop.identity, desktop.identity.public, new_txn_id(os.urandom), 0, EnvelopeKind.OFFER, b"offer")
-        desktop._dialer.envelope_arrived(desktop._dialer._d.relays().embedded, None, sealed)
+        desktop.parts.dialer.envelope_arrived(desktop.parts.dialer._d.relays().embedded, None, sealed)
 
     for _ in range(MAX_ANSWERING + 3):
         offer()
     await until(lambda: len(answering) == MAX_ANSWERING)
     over.set()
-    await until(lambda: not desktop._dialer._answering)
+    await until(lambda: not desktop.parts.dialer._answering)
     assert len(answering) == MAX_ANSWERING
     offer()
     await until(lambda: len(answering) == MAX_ANSWERING + 1)

@@ -135,14 +135,14 @@ async def strangers(root: Path) -> Seen:
 async def _offers(stage: Scene) -> None:
     """Genuine offers, each of which the victim answers and then waits for."""
     intruder = stage.intruder
-    victim = intruder._dialer._pinned(stage.device)
+    victim = intruder.parts.dialer._pinned(stage.device)
     assert victim is not None
-    engine = intruder._dialer._d.engine
+    engine = intruder.parts.dialer._d.engine
     connection = engine.connection(())
     sdp = await connection.create_offer()
     (url,) = intruder.store.addresses.recent(stage.device)
     try:
-        async with intruder._dialer._d.relays().visit(url) as port:
+        async with intruder.parts.dialer._d.relays().visit(url) as port:
             for _ in range(_OFFERS):
                 body = SdpOffer(sdp, engine.name, EphemeralOffer.generate().public, (2,)).to_bytes()
                 txn = new_txn_id(os.urandom)
@@ -155,14 +155,14 @@ async def _offers(stage: Scene) -> None:
 async def _wires(stage: Scene) -> int:
     """Connections that are opened and left, each by a login of its own; returns how many opened."""
     intruder = stage.intruder
-    victim = intruder._dialer._pinned(stage.device)
+    victim = intruder.parts.dialer._pinned(stage.device)
     assert victim is not None
     (url,) = intruder.store.addresses.recent(stage.device)
     opened = 0
     for _ in range(_WIRES):
         with contextlib.suppress(HandoffError):
-            async with intruder._dialer._d.relays().visit(url) as port:
-                await intruder._dialer._offer(port, victim, None)
+            async with intruder.parts.dialer._d.relays().visit(url) as port:
+                await intruder.parts.dialer._offer(port, victim, None)
                 opened += 1
     return opened
 
