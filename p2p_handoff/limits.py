@@ -92,6 +92,8 @@ PROVE_AT_ONCE: Final = 8 * KIB
 """Bytes of a chain that is verified where it arrives: 16 handoffs, 10 ms of work. A longer one is in a thread."""
 MAX_WANTED: Final = 65_536
 """Objects that a target may want at once and has not been sent: eight times what ours asks for."""
+MAX_LEFT_OUT_TOLD: Final = 100
+"""Paths that a report lists of those that could not be handed over."""
 MAX_TITLE: Final = 200
 """Characters of a title or a display name on the wire."""
 MAX_KIND: Final = 32

@@ -66,6 +66,10 @@ class Snapshot(Protocol):
     def items(self) -> int:
         """Files or messages, for people."""
 
+    @property
+    def skipped(self) -> tuple[bytes, ...]:
+        """Paths within the part that cannot be handed over, and that nobody asked to leave out."""
+
     def read(self, digest: Digest) -> bytes:
         """The object named by a digest, verified against it. Thread-safe.
 

@@ -157,6 +157,11 @@ class RenewedConversation:
         """Lines, which are messages."""
         return self._root.text.lines
 
+    @property
+    def skipped(self) -> tuple[bytes, ...]:
+        """Nothing."""
+        return ()
+
     def read(self, digest: Digest) -> bytes:
         """The object named by a digest.
 

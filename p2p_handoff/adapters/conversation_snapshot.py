@@ -110,6 +110,11 @@ class ConversationSnapshot:
         """Lines, which are messages."""
         return self._root.text.lines
 
+    @property
+    def skipped(self) -> tuple[bytes, ...]:
+        """Nothing."""
+        return ()
+
     def pieces(self) -> Iterable[Piece]:
         """The updates: lines lie in them as they are, also those that were deleted and not dropped yet."""
         return (Piece(b"", content) for content in self._root.log)

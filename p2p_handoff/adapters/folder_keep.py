@@ -188,6 +188,11 @@ class KeptFolder:
         """Regular files."""
         return sum(1 for _ in _contents(self._pack))
 
+    @property
+    def skipped(self) -> tuple[bytes, ...]:
+        """Nothing."""
+        return ()
+
     def read(self, digest: Digest) -> bytes:
         """The object named by a digest, verified against it.
 

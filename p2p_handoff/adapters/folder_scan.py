@@ -19,7 +19,7 @@ from typing import Final
 
 from p2p_handoff.adapters import beneath, git_unit
 from p2p_handoff.adapters.file_hash import SMALL, HashedFile, hash_file, hash_small
-from p2p_handoff.adapters.ignore import IgnoreRules
+from p2p_handoff.adapters.ignore import IgnoreRules, looks_like_staging
 from p2p_handoff.adapters.stat_cache import FileRecord
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.content.objects import Content, Entry, EntryKind, build_content, encode_directory
@@ -202,6 +202,8 @@ class _Walk:
         for item, name in listed:
             if not self._rules.ignores(prefix + name, directory=item.is_dir(follow_symlinks=False)):
                 self._take(opened, here, prefix + name, item)
+            elif looks_like_staging(name):
+                self._skipped.append(prefix + name)
 
     def _take(self, opened: int, here: _Directory, path: bytes, item: os.DirEntry[str]) -> None:
         name = os.fsencode(item.name)

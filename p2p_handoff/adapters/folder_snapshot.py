@@ -111,7 +111,7 @@ class FolderSnapshot:
 
     @property
     def skipped(self) -> tuple[bytes, ...]:
-        """Relative paths of sockets, fifos and devices, which are left out."""
+        """Relative paths of what is left out: sockets, fifos, devices, names like those of stagings."""
         return self.scan.skipped
 
     def read(self, digest: Digest) -> bytes:

@@ -50,6 +50,11 @@ def is_own(name: bytes) -> bool:
     return name.startswith(b".") and (name.startswith(_COOKIE) or _OWN.fullmatch(name) is not None)
 
 
+def looks_like_staging(name: bytes) -> bool:
+    """True for names that are left out because stagings have such names, whoever gave them."""
+    return name.startswith(b".") and not name.startswith(_COOKIE) and _OWN.fullmatch(name) is not None
+
+
 class IgnoreRules:
     """Patterns in gitignore syntax.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from p2p_handoff.adapters.base import Snapshot
@@ -21,6 +22,7 @@ from p2p_handoff.agent.services import Services
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import PartId
+from p2p_handoff.limits import MAX_LEFT_OUT_TOLD
 from p2p_handoff.session.guard import EVERYTHING, shown_to_others
 from p2p_handoff.session.manifest import Manifest, Part, encode_manifest
 
@@ -122,6 +124,18 @@ class OutgoingContent:
     def withheld(self) -> tuple[Part, ...]:
         """What the settings keep here; nothing before the first picture."""
         return self._withheld
+
+    def left_out(self) -> tuple[str, ...]:
+        """What of the offered parts cannot be handed over, the first hundred; nothing before the first picture."""
+        if self._picture is None:
+            return ()
+        names = {part.id: part.name for part in self.manifest.parts}
+        every = (
+            f"{names[part]}/{path.decode('utf-8', 'replace')}"
+            for part, snapshot in self._picture.snapshots.items()
+            for path in snapshot.skipped
+        )
+        return tuple(islice(every, MAX_LEFT_OUT_TOLD))
 
     def secrets(self) -> list[dict[str, Any]]:
         """What the parts list as secrets, as it is reported; nothing before the first picture."""

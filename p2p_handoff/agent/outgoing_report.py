@@ -73,6 +73,7 @@ class OutgoingReport:
             sent_objects=self.served.objects,
             root=self._common_root(),
             withheld=tuple(part.name for part in self.content.withheld()),
+            left_out=self.content.left_out(),
             secrets=tuple(self.content.secrets()),
             resumed=self.resumed.detail if self.resumed else "",
         )

@@ -53,6 +53,8 @@ class Report:
     """Copies kept because this device had changed the same thing."""
     withheld: tuple[str, ...] = ()
     """Names of parts that stayed on the source, since its settings do not let them leave."""
+    left_out: tuple[str, ...] = ()
+    """What could not be handed over and stayed on the source: sockets, fifos, devices, names like those of stagings."""
     secrets: tuple[dict[str, Any], ...] = ()
     """What looks like a secret in what was handed over, and what was kept back of it for that."""
     root: str = ""
@@ -73,7 +75,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "error"}
-        lists = ("into", "conflicts", "withheld", "secrets")
+        lists = ("into", "conflicts", "withheld", "left_out", "secrets")
         return {**values, **{name: list(values[name]) for name in lists}}
 
 

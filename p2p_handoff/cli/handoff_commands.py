@@ -209,6 +209,8 @@ def _show_report(report: dict[str, Any]) -> None:
     click.echo(f"{size(moved)} in {report['seconds']:.1f} s{pause} ({report['engine']}, {report['path']})")
     for name in report["withheld"]:
         say(f"{name} stayed here: the settings of this device do not let it leave to {report['peer']}")
+    for path in report["left_out"]:
+        say(f"{path} stayed here: it is no file, folder or link, or has a name that handoff uses for itself")
     for conflict in report["conflicts"]:
         say(f"changed on both sides; this device's version is kept as {conflict}")
     for line in lines(report["secrets"]) if places else ():  # The source was told before it sent anything.

@@ -129,6 +129,7 @@ class Forged:
         honest = decode_root(snapshot.read(snapshot.root))
         data = replace(honest, log=(name_content(update).content,)).encoded()
         self.root, self.root_size, self.total_bytes, self.items = digest(data), len(data), 0, 0
+        self.skipped: tuple[bytes, ...] = ()
         self._objects = {self.root: data, digest(update): update}
 
     def read(self, digest: Digest) -> bytes:

@@ -40,6 +40,16 @@ def test_sockets_fifos_and_devices_are_listed_and_left_out(tmp_path: Path) -> No
     assert set(found.records) == {b"file"}
 
 
+def test_what_is_named_like_a_staging_is_listed_and_a_cookie_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "deep/.x.handoff-y", b"somebody's")
+    write(tmp_path / ".project.handoff-1/inside", b"x")
+    write(tmp_path / ".handoff-cookie-1", b"")
+    write(tmp_path / "file", b"x")
+    found = picture(tmp_path)
+    assert set(found.skipped) == {b"deep/.x.handoff-y", b".project.handoff-1"}
+    assert set(found.records) == {b"file"}
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     write(tmp_path / "elsewhere/secret", b"secret")
     write(tmp_path / "part/link", b"->../elsewhere")

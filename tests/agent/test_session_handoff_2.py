@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 
 import pytest
 
@@ -148,6 +149,18 @@ async def test_secrets_stay_unless_the_source_lets_them_go(two_people: Pair, dev
     assert tree(data.parts[0].path) == {".env": env, "a.txt": b"a"}
     with pytest.raises(UsageError, match="the source's to say"):
         await target.request_handoff(letting=let)
+
+
+async def test_what_cannot_be_handed_over_is_told(two_people: Pair, devices: Devices) -> None:
+    folder = fill(devices.path("laptop", "project"), {"a.txt": b"a", "sub/.x.handoff-y": b"the user's own"})
+    os.mkfifo(folder / "pipe")
+    await two_people.laptop.start([folder])
+    source, target = await faces(two_people)
+    report, data = await asyncio.gather(source.request_handoff(), target.accept_data())
+    assert set(report.left_out) == {"project/pipe", "project/sub/.x.handoff-y"}
+    assert set(report.as_json()["left_out"]) == set(report.left_out)
+    assert tree(data.parts[0].path) == {"a.txt": b"a"}
+    assert (folder / "sub/.x.handoff-y").read_bytes() == b"the user's own"
 
 
 async def test_progress_is_told_while_content_moves(two_agents: Pair, devices: Devices) -> None:
