@@ -144,6 +144,12 @@ def test_a_recipient_cannot_pass_an_envelope_on_as_meant_for_another() -> None:
     """Eve received Alice's signed words, and seals them to Bob."""
     with pytest.raises(SealError):
         open_envelope(BOB, known, sealed_to_bob(signed_by(ALICE, recipient=EVE.device)))
+    to_eve = seal(ALICE, EVE.public, TXN, 3, EnvelopeKind.OFFER, b"body")
+    info = strict_cbor.encode(["p2p-handoff envelope", 1, EVE.device])
+    opened = SUITE.decrypt(to_eve[1:], EVE.kem_private_key, info=info)
+    content = opened[4 : 4 + int.from_bytes(opened[:4], "big")]
+    with pytest.raises(SealError):
+        open_envelope(BOB, known, sealed_to_bob(content))
 
 
 def test_an_envelope_sealed_under_another_recipients_name_does_not_open() -> None:
