@@ -236,7 +236,6 @@ class Dialer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-        return task
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ class OpenWires:
         spawn: Runs work that nobody waits for.
     """
 
-    def __init__(self, dialling: Dialling, spawn: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    def __init__(self, dialling: Dialling, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self._d = dialling
         self._spawn = spawn
         self._wires: dict[DeviceId, Wire] = {}

@@ -15,7 +15,7 @@ import cbor2
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, TCPConnector
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from p2p_handoff.agent import dialer
+from p2p_handoff.agent import sealed_offers
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import new_txn_id
 from p2p_handoff.limits import RELAY_MAX_PER_ADDRESS
@@ -135,7 +135,7 @@ async def strangers(root: Path) -> Seen:
 async def _offers(stage: Scene) -> None:
     """Genuine offers, each of which the victim answers and then waits for."""
     intruder = stage.intruder
-    victim = intruder.parts.dialer._pinned(stage.device)
+    victim = intruder.parts.dialer._d.pinned(stage.device)
     assert victim is not None
     engine = intruder.parts.dialer._d.engine
     connection = engine.connection(())
@@ -155,21 +155,21 @@ async def _offers(stage: Scene) -> None:
 async def _wires(stage: Scene) -> int:
     """Connections that are opened and left, each by a login of its own; returns how many opened."""
     intruder = stage.intruder
-    victim = intruder.parts.dialer._pinned(stage.device)
+    victim = intruder.parts.dialer._d.pinned(stage.device)
     assert victim is not None
     (url,) = intruder.store.addresses.recent(stage.device)
     opened = 0
     for _ in range(_WIRES):
         with contextlib.suppress(HandoffError):
             async with intruder.parts.dialer._d.relays().visit(url) as port:
-                await intruder.parts.dialer._offer(port, victim, None)
+                await intruder.parts.dialer._offers.offer(port, victim, None)
                 opened += 1
     return opened
 
 
 async def linked(root: Path) -> Seen:
     """Offers that nobody goes on with, and connections that are never closed."""
-    dialer.ICE_DEADLINE = 2.0  # type: ignore[attr-defined]  # in this process alone
+    sealed_offers.ICE_DEADLINE = 2.0  # type: ignore[attr-defined]  # in this process alone
     async with scene(root) as stage:
         async with stage.victim.measured() as load:
             await _offers(stage)
