@@ -57,6 +57,8 @@ def test_creation_is_exclusive_and_private(root: int, tmp_path: Path) -> None:
 
 def test_a_planted_link_is_not_written_through(root: int, tmp_path: Path) -> None:
     (tmp_path / "target.new").symlink_to(tmp_path / "outside")
+    with pytest.raises(FileExistsError):
+        beneath.create_file(root, b"target.new")
     beneath.write_atomically(root, b"target", b"bytes")
     assert (tmp_path / "target").read_bytes() == b"bytes"
     assert not (tmp_path / "outside").exists()

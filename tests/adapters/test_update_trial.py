@@ -88,7 +88,7 @@ def test_a_process_that_does_not_read_does_not_block_the_agent() -> None:
 def test_updates_that_need_too_much_memory_are_refused() -> None:
     script = (
         "import p2p_handoff.adapters.update_trial_process as process\n"
-        "process.use = lambda updates: [bytearray(1 << 27) for _ in range(100)]\n"
+        "process.use = lambda updates: [bytearray(1 << 27) for _ in range(8)]\n"
         "process.main()"
     )
     greedy = running(script)
