@@ -12,8 +12,7 @@ import pytest
 
 from p2p_handoff import RejectedError, TimedOutError
 from p2p_handoff.adapters.folder import FolderAdapter
-from p2p_handoff.agent import giving_up
-from p2p_handoff.agent import handoffs as handoffs_module
+from p2p_handoff.agent import giving_up, takes
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.catalog import Catalog
@@ -83,8 +82,9 @@ async def test_what_a_live_handoff_puts_in_place_is_not_put_in_place_twice(
     async def recover(commit: Any) -> None:
         recovered.append(commit)
 
-    monkeypatch.setattr(desktop.handoffs, "_finish_commit", recover)
-    finishing = asyncio.create_task(desktop.handoffs._finish_commits())
+    restart = desktop.handoffs._restart
+    monkeypatch.setattr(restart, "_finish_commit", recover)
+    finishing = asyncio.create_task(restart._finish_commits())
     assert (await pushing).outcome == "done"
     await asyncio.wait_for(finishing, 10)
     assert not recovered
@@ -164,7 +164,7 @@ async def test_a_take_is_answered_before_the_source_has_looked_through_its_files
     laptop, desktop = two_agents
     record = await laptop.start([folder])
     take_pictures_slowly(monkeypatch, seconds=1)
-    monkeypatch.setattr(handoffs_module, "ANSWER_TAKE_FOR", 0.7)
+    monkeypatch.setattr(takes, "ANSWER_TAKE_FOR", 0.7)
     assert (await desktop.take(record.id, peer="laptop")).outcome == "done"
 
 
@@ -198,7 +198,7 @@ async def test_a_take_nobody_answers_is_called_off(
 ) -> None:
     laptop, desktop = two_agents
     record = await laptop.start([folder])
-    monkeypatch.setattr(handoffs_module, "ANSWER_TAKE_FOR", 0.3)
+    monkeypatch.setattr(takes, "ANSWER_TAKE_FOR", 0.3)
     deaf_to(desktop, msg.Init)
     with pytest.raises(TimedOutError):
         await desktop.take(record.id, peer="laptop")

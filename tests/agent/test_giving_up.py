@@ -140,7 +140,7 @@ async def standing_still(phase: Phase, both: Pair, folder: Path) -> asyncio.Task
 
     def arrived() -> bool:
         there = (phase.source, phase.target)
-        there_now = desktop.handoffs._incoming.values()
+        there_now = desktop.handoffs._under_way.incoming.values()
         here = {(out.machine.state, inc.machine.state) for out in laptop.handoffs.active() for inc in there_now}
         return there in here and bool(desktop.pending()) is phase.asks
 
@@ -153,7 +153,7 @@ def cancel(side: str, both: Pair, pushing: asyncio.Task[Report]) -> None:
     if side == "source":
         pushing.cancel()
         return
-    (arriving,) = desktop.handoffs._incoming.values()
+    (arriving,) = desktop.handoffs._under_way.incoming.values()
     decided = arriving.machine.state is TargetState.RESUMED
     arriving.cancel("cancelled by the user")
     if decided:  # That changed nothing; the source asks as well, to hear the same.
@@ -332,7 +332,9 @@ async def test_an_agent_that_stops_while_something_arrives_says_that_it_stays_wh
     record = await laptop.start([folder])
     deaf_to(desktop, msg.Round)
     taking = asyncio.create_task(desktop.take(record.id, peer="laptop"))
-    await until(lambda: [item.machine.state for item in desktop.handoffs._incoming.values()] == [TargetState.COPYING])
+    await until(
+        lambda: [item.machine.state for item in desktop.handoffs._under_way.incoming.values()] == [TargetState.COPYING]
+    )
     await devices.stop("desktop")
     report = await taking
     assert isinstance(report.error, StoppedError)
@@ -394,7 +396,7 @@ async def test_a_target_s_disk_that_hangs_does_not_hang_the_person_who_cancels_t
         broken.setattr(FolderStaging, "put", hang)
         pushing = asyncio.create_task(pushed(laptop, folder))
         await asyncio.to_thread(hanging.wait, 10)
-        (arriving,) = desktop.handoffs._incoming.values()
+        (arriving,) = desktop.handoffs._under_way.incoming.values()
         arriving.cancel("cancelled by the user")
         assert (await arriving.report).outcome == "cancelled"
         assert (await pushing).outcome == "cancelled"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff import HandoffV2, MultiClientSyncHandler, NotFoundError, RejectedError, TimedOutError, UsageError
-from p2p_handoff.agent import handoffs as handoffs_module
-from p2p_handoff.agent import take_questions
+from p2p_handoff.agent import take_questions, takes
 from p2p_handoff.ids import TxnId
 from p2p_handoff.protocol.messages import Init
 from p2p_handoff.security.link_terms import LinkKind
@@ -159,8 +158,8 @@ async def test_a_taker_waits_as_long_as_the_person_may_take_and_no_longer(
 ) -> None:
     laptop, desktop = asked
     await laptop.start([folder])
-    monkeypatch.setattr(handoffs_module, "OFFER_LIFETIME", 0.2)
-    monkeypatch.setattr(handoffs_module, "ANSWER_TAKE_FOR", 0.3)
+    monkeypatch.setattr(takes, "OFFER_LIFETIME", 0.2)
+    monkeypatch.setattr(takes, "ANSWER_TAKE_FOR", 0.3)
     with pytest.raises(TimedOutError, match="laptop did not answer"):
         await desktop.take("project", peer="laptop")
 
