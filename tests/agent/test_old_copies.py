@@ -313,10 +313,12 @@ async def test_two_clones_that_are_there_at_once_follow_each_other_at_their_comm
     clone = await backups.clone(laptop)
     assert (clone.device, role(clone)) == (laptop.device, ("primary", 1))
     await meet(clone, desktop)
+    await until(lambda: laptop.parts.dialer.wire(desktop.device) is None)  # The clone has taken its place.
     await until(lambda: role(clone) == ("secondary", 2))
     await until(lambda: not clone.store.counter.rolled_back)
     assert noticed
     await meet(laptop, desktop)
+    await until(lambda: clone.parts.dialer.wire(desktop.device) is None)
     await until(lambda: laptop.store.counter.value > clone.store.counter.value)
     await until(lambda: not laptop.store.counter.rolled_back)
     assert [role(agent) for agent in (laptop, clone, desktop)] == [("secondary", 2), ("secondary", 2), ("primary", 2)]
