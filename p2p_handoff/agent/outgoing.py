@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Final
 
-from p2p_handoff.agent.account import PROGRESS_INTERVAL, Account, Subject
+from p2p_handoff.agent.account import Account, Subject
 from p2p_handoff.agent.carrying import STORE_AGAIN_AFTER, as_failure, carry_out
 from p2p_handoff.agent.giving_up import unless_given_up
 from p2p_handoff.agent.granting import Granting
@@ -22,6 +22,7 @@ from p2p_handoff.agent.letting_go import release_parts, thaw_parts
 from p2p_handoff.agent.outgoing_connection import OutgoingConnection
 from p2p_handoff.agent.outgoing_content import OutgoingContent
 from p2p_handoff.agent.outgoing_init import init_message
+from p2p_handoff.agent.outgoing_patience import OutgoingPatience
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.outgoing_report import OutgoingReport
 from p2p_handoff.agent.pacing import Pacing
@@ -76,10 +77,10 @@ class Outgoing:
         self._content = OutgoingContent(services, plan)
         self._granting = Granting(services, plan)
         self._server = Server(plan.txn, {}, lambda text: self.failed(HandoffError(text)))
-        self._account = Account(
-            services, Subject(plan.txn, plan.session, plan.target, is_source=True), self._connection.current
-        )
+        subject = Subject(plan.txn, plan.session, plan.target, is_source=True)
+        self._account = Account(services, subject, self._connection.current)
         self._reports = OutgoingReport(plan, self._account, self._content, self._server.served)
+        self._patience = OutgoingPatience(self, self._account, self._server.served)
         self._pacing = Pacing(plan.max_pause)
         self._given_up = asyncio.Event()
         self._final: Report | None = None
@@ -157,7 +158,7 @@ class Outgoing:
     async def run(self) -> Report:
         """Carry the handoff through; returns the final report."""
         serving = self._loop.create_task(self._server.run(), name=f"serve {self.plan.txn[:6]}")
-        watching = self._loop.create_task(self._watch(), name=f"watch {self.plan.txn[:6]}")
+        watching = self._loop.create_task(self._patience.watch(), name=f"watch {self.plan.txn[:6]}")
         try:
             if self.machine.state is SourceState.OFFERED:
                 with contextlib.suppress(CancelledError):  # What was asked for is in the queue.
@@ -212,18 +213,6 @@ class Outgoing:
         except TimeoutError:
             return src.Expired()
 
-    async def _watch(self) -> None:
-        """Tell how far it is, and see to it that nobody waits for ever."""
-        last = 0
-        while True:
-            await asyncio.sleep(PROGRESS_INTERVAL)
-            served = self._server.served
-            if served.content_bytes != last:
-                last = served.content_bytes
-                self._connection.moved()
-                self._account.tell_progress(self.machine, served, sent_bytes=served.sent_bytes)
-            self._connection.end_waiting()
-
     # --- one event ----------------------------------------------------------------------------------
 
     async def _apply(self, event: SourceEvent) -> None:
@@ -238,11 +227,11 @@ class Outgoing:
         log.debug("handoff %s: %s + %s", self.plan.txn[:6], before.state.value, type(event).__name__)
         if isinstance(event, src.Disconnected) and self.machine.state is not SourceState.ENDED:
             self._connection.dial_again()
-        self._connection.busy()
+        self._patience.busy()
         failed = await carry_out(self.plan.txn, effects, self._act)
         if failed is not None:
             self._went_wrong(before, event, *failed)
-        self._connection.waiting()
+        self._patience.waiting()
 
     def _check(self, event: SourceEvent) -> None:
         """Verify what the target says before the machine sees it."""
@@ -285,8 +274,7 @@ class Outgoing:
         self._reports.tell_offered(asks=self._services.asks(self.plan.target))
 
     def _send_init(self) -> None:
-        kept = any(secret["withheld"] for secret in self._content.secrets())
-        self._send(init_message(self._services, self.plan, keeps_secrets=kept))
+        self._send(init_message(self._services, self.plan, keeps_secrets=self._content.keeps_secrets))
 
     async def _send_round(self, effect: src.SendRound) -> None:
         self._pacing.check(effect.number)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the source of one handoff connected to its target, and knows for how long to wait for it. Layer: agent.
+"""Keeps the source of one handoff connected to its target. Layer: agent.
 
-Specification: docs/specs/handoff-v2.md §8. Nothing is decided here but when to dial again and when to stop waiting: a
-target that does not come back ends a handoff before the grant; after it, its source looks for as long as it takes.
+Specification: docs/specs/handoff-v2.md §8. Nothing is decided here but when to dial again and when to stop looking: a
+target that does not come back ends a handoff before the grant; after it, its source looks for as long as it takes. One
+that is there and silent is outgoing_patience's matter.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from typing import Final, Protocol
 
 from p2p_handoff.agent.current_wire import CurrentWire
@@ -20,7 +20,7 @@ from p2p_handoff.agent.reaching import first_wire
 from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.errors import HandoffError, StorageError, TimedOutError, UnreachableError
+from p2p_handoff.errors import HandoffError, StorageError, UnreachableError
 from p2p_handoff.protocol import source as src
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.protocol.source import Source, SourceEvent, SourceState
@@ -29,10 +29,6 @@ log = logging.getLogger(__name__)
 
 RECONNECT_FOR: Final = 30.0
 """Seconds to look for a target that went away before a grant, and before a frozen source reports a doubt."""
-ANSWER_FOR: Final = 300.0
-"""Seconds without a byte or a word in which a target that is there may still be at work: syncing, scanning."""
-RESUME_FOR: Final = 60.0
-"""Seconds to wait for the target's word that the session is in place: it is the primary already."""
 _GIVES_UP: Final = (SourceState.OFFERED, SourceState.COPYING, SourceState.FINISHING)
 """Where a target that cannot be reached ends the handoff."""
 
@@ -62,7 +58,7 @@ class OutgoingConnection:
     Args:
         services: The agent's parts.
         plan: What to hand over to whom.
-        driver: Told when the way is there, when it is gone and when it was waited for in vain.
+        driver: Told when the way is there, when it is gone and when it was looked for in vain.
     """
 
     def __init__(self, services: Services, plan: OutgoingPlan, driver: Driver) -> None:
@@ -73,8 +69,6 @@ class OutgoingConnection:
         self._loop = asyncio.get_running_loop()
         self._dialling: asyncio.Task[None] | None = None
         self._doubt: asyncio.TimerHandle | None = None
-        self._idle_since = math.inf
-        """When this side began to wait for the other; infinity while it is busy itself."""
 
     @property
     def is_there(self) -> bool:
@@ -86,8 +80,6 @@ class OutgoingConnection:
         if self._dialling is not None:
             self._dialling.cancel()
         self._cancel_doubt()
-
-    # --- reaching the target ------------------------------------------------------------------------
 
     async def first(self) -> None:
         """Reach the target before anything was offered.
@@ -152,8 +144,6 @@ class OutgoingConnection:
             log.exception("handoff %s: dialling failed in a way that nobody foresaw", self._plan.txn[:6])
         return self.is_there  # It may have broken again while it was looked at.
 
-    # --- waiting for it -----------------------------------------------------------------------------
-
     def doubt_soon(self) -> None:
         """A frozen source has no connection: if it stays so, that is reported while it keeps trying."""
         if self._doubt is None:
@@ -163,27 +153,3 @@ class OutgoingConnection:
         if self._doubt is not None:
             self._doubt.cancel()
             self._doubt = None
-
-    def busy(self) -> None:
-        """This side is at work: nobody is waited for."""
-        self._idle_since = math.inf
-
-    def waiting(self) -> None:
-        """It is the target's turn from now on."""
-        self._idle_since = self._loop.time()
-
-    def moved(self) -> None:
-        """Content flows: a target that is waited for is not silent."""
-        if math.isfinite(self._idle_since):
-            self.waiting()
-
-    def end_waiting(self) -> None:
-        """Called now and then: sees to it that nobody waits for ever."""
-        waited = self._loop.time() - self._idle_since
-        match self._driver.machine.state:
-            case SourceState.RELEASED if waited > RESUME_FOR:
-                self._driver.happened(src.ResumeOverdue())
-            case SourceState.FROZEN if waited > ANSWER_FOR:
-                self._driver.doubtful()
-            case SourceState.COPYING | SourceState.FINISHING if waited > ANSWER_FOR:
-                self._driver.failed(TimedOutError("the other device does not go on"))

@@ -137,6 +137,11 @@ class OutgoingContent:
         )
         return tuple(islice(every, MAX_LEFT_OUT_TOLD))
 
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether a secret is kept back from the target."""
+        return any(secret["withheld"] for secret in self.secrets())
+
     def secrets(self) -> list[dict[str, Any]]:
         """What the parts list as secrets, as it is reported; nothing before the first picture."""
         return secrets_as_json(self.manifest.parts if self.is_pictured else (), self._services.name_of)
