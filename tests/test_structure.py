@@ -59,7 +59,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/incoming_content.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/incoming_offer.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/incoming_report.py": "tests/agent/test_giving_up.py",
-    "p2p_handoff/agent/listing.py": "tests/agent/test_take.py",
     "p2p_handoff/agent/letting_go.py": "tests/agent/test_contributions.py",
     "p2p_handoff/agent/link_desk.py": "tests/agent/test_code_rooms.py",
     "p2p_handoff/agent/linking.py": "tests/agent/test_device_linking_v1_4.py",

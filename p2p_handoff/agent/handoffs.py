@@ -30,6 +30,7 @@ from p2p_handoff.agent.long_chains import LongChains
 from p2p_handoff.agent.merging import MergeArrivals
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
+from p2p_handoff.agent.reaching import first_wire
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Answer, RequestBook
 from p2p_handoff.agent.restart import Restart
@@ -131,13 +132,18 @@ class Handoffs:
         """The devices have met: the expected copy begins within so many seconds, or it fails as timed out."""
         self._expected.must_begin(seconds)
 
-    async def sessions_of(self, peer: DeviceId) -> tuple[msg.SessionSummary, ...]:
+    async def sessions_of(self, peer: DeviceId, *, insist: bool = False) -> tuple[msg.SessionSummary, ...]:
         """What a device offers to be taken.
+
+        Args:
+            peer: Whom to ask.
+            insist: It is tried for as long as the target of a push; else once.
 
         Raises:
             UnreachableError, TimedOutError: It cannot be asked.
         """
-        return await self._listing.of(peer)
+        wire = await (first_wire(self._services, peer) if insist else self._services.connect(peer))
+        return await self._listing.of(wire)
 
     def recover(self) -> None:
         """Take up what a stop or a crash interrupted: parts not in place yet, and grants without an answer."""
@@ -225,6 +231,9 @@ class Handoffs:
                 self._take_answers.questions.withdraw(wire, txn)
             case msg.Reject():
                 self._takes.rejected(wire, message)
+            case msg.Request() if not self._held_back.holds(txn):
+                # Its handoff was over and forgotten when the source came back to it; or its Init was turned away.
+                wire.send(msg.Reject(txn, RejectReason.FAILED, "the handoff is over on that device"))
             case msg.Query() | msg.Grant():
                 aftermath.answer_forgotten(self._services, wire, message, in_use=incoming is not None)
 

@@ -78,6 +78,10 @@ class HeldBack:
         held.messages[type(message)] = message
         return True
 
+    def holds(self, txn: TxnId) -> bool:
+        """Whether a handoff is held back, on whichever connection."""
+        return txn in self._held
+
     def of(self, peer: DeviceId) -> tuple[msg.Init, ...]:
         """What a device has begun and is held back."""
         return tuple(held.init for held in self._held.values() if held.wire.peer == peer)

@@ -12,7 +12,7 @@ import itertools
 from p2p_handoff.agent.admission import Admission
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.errors import TimedOutError
+from p2p_handoff.errors import TimedOutError, UnreachableError
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.limits import HANDSHAKE_DEADLINE
 from p2p_handoff.protocol import messages as msg
@@ -33,22 +33,25 @@ class Listing:
         self._asked: dict[int, asyncio.Future[msg.SessionList]] = {}
         self._numbers = itertools.count(1)
 
-    async def of(self, peer: DeviceId) -> tuple[msg.SessionSummary, ...]:
+    async def of(self, wire: Wire) -> tuple[msg.SessionSummary, ...]:
         """What a device offers to be taken.
 
         Raises:
-            UnreachableError, TimedOutError: It cannot be asked.
+            UnreachableError: The connection ends before the answer.
+            TimedOutError: The device is there and does not answer.
         """
-        wire = await self._services.connect(peer)
         number = next(self._numbers)
         answer: asyncio.Future[msg.SessionList] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
             wire.send(msg.ListSessions(number))
             async with asyncio.timeout(HANDSHAKE_DEADLINE):
-                return (await answer).sessions
+                if await wire.carries(answer):
+                    return answer.result().sessions
+            name = self._services.peer_name(wire.peer)
+            raise UnreachableError(f"the connection to {name} broke before it answered", advice="try again")
         except TimeoutError:
-            raise TimedOutError(f"{self._services.peer_name(peer)} did not answer") from None
+            raise TimedOutError(f"{self._services.peer_name(wire.peer)} did not answer") from None
         finally:
             del self._asked[number]
 

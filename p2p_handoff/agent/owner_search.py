@@ -7,8 +7,9 @@ own devices.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.peers import PeerBook
@@ -23,6 +24,13 @@ from p2p_handoff.store.records import LinkedDevice, SessionRecord
 
 Asked = tuple[DeviceId, SessionId]
 """The device that is asked, and the session that it is asked for."""
+
+
+class SessionsOf(Protocol):
+    """Asks a device what it offers."""
+
+    async def __call__(self, peer: DeviceId, *, insist: bool = False) -> Sequence[SessionSummary]:
+        """Ask; ``insist``: it is tried for as long as the target of a push, else once."""
 
 
 class OwnerSearch:
@@ -40,7 +48,7 @@ class OwnerSearch:
         services: Services,
         naming: Naming,
         peer_book: PeerBook,
-        sessions_of: Callable[[DeviceId], Awaitable[Sequence[SessionSummary]]],
+        sessions_of: SessionsOf,
     ) -> None:
         self._services = services
         self._naming = naming
@@ -82,7 +90,7 @@ class OwnerSearch:
         found: dict[Asked, str] = {}
         for link in candidates:
             try:
-                offered = await self._sessions_of(link.device)
+                offered = await self._sessions_of(link.device, insist=peer is not None)
             except HandoffError:
                 if peer:  # Who was asked by name and gave no answer may well have it.
                     raise

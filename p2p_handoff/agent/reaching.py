@@ -30,13 +30,13 @@ TELL_AFTER: Final = PEER_DEAD_AFTER
 """Seconds until a person hears that the device does not answer: as long as on an open connection."""
 
 
-async def first_wire(services: Services, target: DeviceId, txn: TxnId) -> Wire:
+async def first_wire(services: Services, target: DeviceId, txn: TxnId | None = None) -> Wire:
     """Dial until it works: discovery may need a moment, and so may a peer that just woke up.
 
     Args:
         services: The agent's parts.
         target: Whom to reach.
-        txn: The handoff, for the event ``silent``.
+        txn: The handoff, for the event ``silent``; None while nothing but a list is asked for.
 
     Raises:
         UnreachableError: It cannot be reached, or is silent for too long.
@@ -62,7 +62,7 @@ async def first_wire(services: Services, target: DeviceId, txn: TxnId) -> Wire:
 
 
 @asynccontextmanager
-async def _told(services: Services, target: DeviceId, txn: TxnId) -> AsyncIterator[None]:
+async def _told(services: Services, target: DeviceId, txn: TxnId | None) -> AsyncIterator[None]:
     """Tell the person who waits when the device is silent for a while."""
     timer = asyncio.get_running_loop().call_later(TELL_AFTER, _tell, services, target, txn)
     try:
@@ -71,7 +71,7 @@ async def _told(services: Services, target: DeviceId, txn: TxnId) -> AsyncIterat
         timer.cancel()
 
 
-def _tell(services: Services, target: DeviceId, txn: TxnId) -> None:
+def _tell(services: Services, target: DeviceId, txn: TxnId | None) -> None:
     name = services.peer_name(target)
     rest = FIRST_CONNECT_WITHIN - TELL_AFTER
     text = f"{name} does not answer; it is tried for {rest:g} seconds more at the most"

@@ -15,6 +15,7 @@ from typing import Final
 
 from p2p_handoff.agent.incoming import Incoming
 from p2p_handoff.agent.push_refusals import old_there
+from p2p_handoff.agent.reaching import first_wire
 from p2p_handoff.agent.requests import Consent
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.under_way import UnderWay
@@ -78,13 +79,13 @@ class Takes:
             TrustError: The other home is an old copy.
             UnreachableError, TimedOutError: It does not answer.
         """
-        wire = await self._services.connect(peer)
+        wire, txn = await self._reach(peer)
         patience = asyncio.timeout(ANSWER_TAKE_FOR)
         ask = TakeAsk(session, peer, types, into, asyncio.get_running_loop().create_future(), patience)
         try:
             async with patience:
-                while (begun := await self._begun(wire, ask)) is None:
-                    wire = await self._services.connect(peer)
+                while (begun := await self._begun(wire, ask, txn)) is None:
+                    wire, txn = await self._reach(peer)
                 self._call_off(wire, ask, but=begun.txn)
                 return begun
         except asyncio.CancelledError:
@@ -102,7 +103,12 @@ class Takes:
             if not ask.begun.cancel():
                 ask.begun.exception()  # An answer in the moment of giving up has been seen, and is nobody's error.
 
-    async def _begun(self, wire: Wire, ask: TakeAsk) -> Incoming | None:
+    async def _reach(self, peer: DeviceId) -> tuple[Wire, TxnId]:
+        """A wire, as a push finds its first one, and what is asked for over it."""
+        txn = new_txn_id(self._services.entropy)
+        return await first_wire(self._services, peer, txn), txn
+
+    async def _begun(self, wire: Wire, ask: TakeAsk, txn: TxnId) -> Incoming | None:
         """Ask over one wire; None when it broke before the answer, with which the question may be lost as well.
 
         Whichever of its txns the other device answers, the handoff is what was asked for.
@@ -112,16 +118,10 @@ class Takes:
         under_way = self._under_way.incoming_from(ask.peer, ask.session)
         if under_way is not None:
             return under_way  # The other device was faster: its push is what is asked for.
-        txn = new_txn_id(self._services.entropy)
         self._asked[txn] = ask
-        closed = asyncio.ensure_future(wire.wait_closed())
-        try:
-            with contextlib.suppress(UnreachableError):
-                wire.send(msg.Take(txn, ask.session, tuple(sorted(ask.types))))
-            await asyncio.wait((ask.begun, closed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            closed.cancel()
-        return ask.begun.result() if ask.begun.done() else None
+        with contextlib.suppress(UnreachableError):
+            wire.send(msg.Take(txn, ask.session, tuple(sorted(ask.types))))
+        return ask.begun.result() if await wire.carries(ask.begun) else None
 
     def _txns_of(self, ask: TakeAsk) -> list[TxnId]:
         return [txn for txn, known in self._asked.items() if known is ask]

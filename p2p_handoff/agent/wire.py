@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Protocol
+from typing import Any, Protocol
 
 from p2p_handoff.engines.base import EngineConnection
 from p2p_handoff.errors import HandoffError, TimedOutError, UnreachableError
@@ -142,6 +142,15 @@ class Wire:
     async def wait_closed(self) -> None:
         """Return once the connection is over."""
         await asyncio.shield(self._closed)
+
+    async def carries(self, answer: asyncio.Future[Any]) -> bool:
+        """Wait for the answer to something that was sent; False when the connection ended before it came."""
+        closed = asyncio.ensure_future(self.wait_closed())
+        try:
+            await asyncio.wait((answer, closed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closed.cancel()
+        return answer.done()
 
     @property
     def bulk_received(self) -> int:

@@ -11,6 +11,7 @@ import pytest
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.reaching import FIRST_CONNECT_WITHIN, TELL_AFTER
 from p2p_handoff.errors import UnreachableError
+from p2p_handoff.limits import PEER_DEAD_AFTER
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.testing.device import Device
 from p2p_handoff.testing.engine import SimulatedConnection
@@ -51,6 +52,39 @@ async def test_a_target_that_is_seen_and_silent_is_told_in_seconds_and_given_up_
     with pytest.raises(UnreachableError, match="desktop cannot be reached"):
         await handing
     assert loop.time() - began <= FIRST_CONNECT_WITHIN + 1
+    assert role(laptop, session) is Role.PRIMARY
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_take_is_tried_as_long_as_a_push_and_ends_in_the_same_words(
+    simulation: Simulation, two_devices: Pair, *, known: bool
+) -> None:
+    laptop, desktop = two_devices
+    session = await conversation(laptop if known else desktop)
+    if known:
+        assert (await laptop.to(desktop, session)).outcome == "done"
+    await asyncio.sleep(10)
+    simulation.part(laptop, desktop)
+    await asyncio.sleep(PEER_DEAD_AFTER + 1)  # What was open is known to be dead.
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    taking = asyncio.create_task(laptop.take(session, desktop))
+    told = await until(lambda: heard(laptop, "silent"))
+    assert told - began <= TELL_AFTER + 1
+    with pytest.raises(UnreachableError, match="desktop cannot be reached"):
+        await taking
+    assert loop.time() - began <= FIRST_CONNECT_WITHIN + 1
+
+
+async def test_a_take_reaches_a_device_that_comes_back_soon(simulation: Simulation, two_devices: Pair) -> None:
+    laptop, desktop = two_devices
+    session = await conversation(desktop)
+    await asyncio.sleep(10)
+    simulation.part(laptop, desktop)
+    taking = asyncio.create_task(laptop.take(session, desktop))
+    await until(lambda: heard(laptop, "silent"))
+    simulation.heal(laptop, desktop)
+    assert (await taking).outcome == "done"
     assert role(laptop, session) is Role.PRIMARY
 
 

@@ -11,7 +11,8 @@ import pytest
 from p2p_handoff import CancelledError, RejectedError, TimedOutError
 from p2p_handoff.agent import outgoing
 from p2p_handoff.agent.report import Report
-from tests.agent.devices import Devices, Pair, event, fill, until
+from p2p_handoff.protocol import messages as msg
+from tests.agent.devices import Devices, Pair, deaf_to, event, failing, fill, until
 
 FILES = {"main.py": b"print('hello')\n"}
 
@@ -94,3 +95,26 @@ async def test_cancelling_is_told_as_such(two_people: Pair, folder: Path) -> Non
     report = await handing
     assert (report.outcome, report.exit_code) == ("cancelled", 7)
     assert isinstance(report.error, CancelledError)
+
+
+async def test_a_request_of_a_handoff_that_the_target_does_not_know_any_more_is_answered_by_no(
+    two_agents: Pair, folder: Path
+) -> None:
+    laptop, desktop = two_agents
+    deaf_to(desktop, msg.Init)
+    report = await laptop.to("desktop", folder)
+    assert (report.outcome, report.reason) == ("rejected", "failed")
+    assert "the handoff is over on that device" in report.text
+    assert laptop.sessions()[0].ownership.role.value == "primary"
+    assert desktop.sessions() == []
+
+
+async def test_an_init_that_is_turned_away_is_answered_once_more_and_that_changes_nothing(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    record = await laptop.start([folder])
+    monkeypatch.setattr(desktop.handoffs._admission, "check_init", failing(RejectedError("no", reason="busy"), 1, None))
+    assert (await laptop.to("desktop", record.id)).reason == "busy"
+    monkeypatch.undo()
+    assert (await laptop.to("desktop", record.id)).outcome == "done"
