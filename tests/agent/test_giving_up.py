@@ -144,7 +144,7 @@ async def standing_still(phase: Phase, both: Pair, folder: Path) -> asyncio.Task
         here = {(out.machine.state, inc.machine.state) for out in laptop.handoffs.active() for inc in there_now}
         return there in here and bool(desktop.pending()) is phase.asks
 
-    await until(arrived)
+    await until(arrived, 30)  # a real engine on a busy machine
     return pushing
 
 
