@@ -8,7 +8,7 @@ without a goodbye. Whoever waits hears so within seconds, and has the last word 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,7 +17,7 @@ from p2p_handoff.agent.retry import delays
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.errors import UnreachableError
-from p2p_handoff.ids import DeviceId, TxnId
+from p2p_handoff.ids import DeviceId, SessionId, TxnId
 from p2p_handoff.limits import PEER_DEAD_AFTER
 
 FIRST_CONNECT_FOR: Final = 6.0
@@ -30,13 +30,16 @@ TELL_AFTER: Final = PEER_DEAD_AFTER
 """Seconds until a person hears that the device does not answer: as long as on an open connection."""
 
 
-async def first_wire(services: Services, target: DeviceId, txn: TxnId | None = None) -> Wire:
+async def first_wire(
+    services: Services, target: DeviceId, txn: TxnId | None = None, session: SessionId | None = None
+) -> Wire:
     """Dial until it works: discovery may need a moment, and so may a peer that just woke up.
 
     Args:
         services: The agent's parts.
         target: Whom to reach.
         txn: The handoff, for the event ``silent``; None while nothing but a list is asked for.
+        session: The session, for the same, where who asks knows no more than that.
 
     Raises:
         UnreachableError: It cannot be reached, or is silent for too long.
@@ -46,7 +49,7 @@ async def first_wire(services: Services, target: DeviceId, txn: TxnId | None = N
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        async with _told(services, target, txn), asyncio.timeout(FIRST_CONNECT_WITHIN):
+        async with _told(services, target, txn=txn, session=session), asyncio.timeout(FIRST_CONNECT_WITHIN):
             for attempt, delay in enumerate(delays(services.entropy), start=1):
                 try:
                     return await services.connect(target)
@@ -62,17 +65,17 @@ async def first_wire(services: Services, target: DeviceId, txn: TxnId | None = N
 
 
 @asynccontextmanager
-async def _told(services: Services, target: DeviceId, txn: TxnId | None) -> AsyncIterator[None]:
+async def _told(services: Services, target: DeviceId, **about: str | None) -> AsyncIterator[None]:
     """Tell the person who waits when the device is silent for a while."""
-    timer = asyncio.get_running_loop().call_later(TELL_AFTER, _tell, services, target, txn)
+    timer = asyncio.get_running_loop().call_later(TELL_AFTER, _tell, services, target, about)
     try:
         yield
     finally:
         timer.cancel()
 
 
-def _tell(services: Services, target: DeviceId, txn: TxnId | None) -> None:
+def _tell(services: Services, target: DeviceId, about: Mapping[str, str | None]) -> None:
     name = services.peer_name(target)
     rest = FIRST_CONNECT_WITHIN - TELL_AFTER
     text = f"{name} does not answer; it is tried for {rest:g} seconds more at the most"
-    services.events.emit("silent", txn=txn, device=target, name=name, text=text)
+    services.events.emit("silent", **about, device=target, name=name, text=text)

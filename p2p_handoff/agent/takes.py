@@ -79,13 +79,13 @@ class Takes:
             TrustError: The other home is an old copy.
             UnreachableError, TimedOutError: It does not answer.
         """
-        wire, txn = await self._reach(peer)
+        wire, txn = await self._reach(peer, session)
         patience = asyncio.timeout(ANSWER_TAKE_FOR)
         ask = TakeAsk(session, peer, types, into, asyncio.get_running_loop().create_future(), patience)
         try:
             async with patience:
                 while (begun := await self._begun(wire, ask, txn)) is None:
-                    wire, txn = await self._reach(peer)
+                    wire, txn = await self._reach(peer, session)
                 self._call_off(wire, ask, but=begun.txn)
                 return begun
         except asyncio.CancelledError:
@@ -103,10 +103,10 @@ class Takes:
             if not ask.begun.cancel():
                 ask.begun.exception()  # An answer in the moment of giving up has been seen, and is nobody's error.
 
-    async def _reach(self, peer: DeviceId) -> tuple[Wire, TxnId]:
+    async def _reach(self, peer: DeviceId, session: SessionId) -> tuple[Wire, TxnId]:
         """A wire, as a push finds its first one, and what is asked for over it."""
         txn = new_txn_id(self._services.entropy)
-        return await first_wire(self._services, peer, txn), txn
+        return await first_wire(self._services, peer, txn, session), txn
 
     async def _begun(self, wire: Wire, ask: TakeAsk, txn: TxnId) -> Incoming | None:
         """Ask over one wire; None when it broke before the answer, with which the question may be lost as well.

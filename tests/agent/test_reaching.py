@@ -71,6 +71,8 @@ async def test_a_take_is_tried_as_long_as_a_push_and_ends_in_the_same_words(
     taking = asyncio.create_task(laptop.take(session, desktop))
     told = await until(lambda: heard(laptop, "silent"))
     assert told - began <= TELL_AFTER + 1
+    (silent,) = [fields for name, fields in laptop.occurrences if name == "silent"]
+    assert silent["session"] == (session if known else None)
     with pytest.raises(UnreachableError, match="desktop cannot be reached"):
         await taking
     assert loop.time() - began <= FIRST_CONNECT_WITHIN + 1
