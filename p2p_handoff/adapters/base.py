@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -77,6 +78,9 @@ class Snapshot(Protocol):
             ContentGoneError: The file behind it vanished or changed since the snapshot.
             NotFoundError: No such object in this snapshot.
         """
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Within it, what this thread reads may stay open from one ``read`` to the next: for many objects in a row."""
 
 
 @dataclass(frozen=True, slots=True)

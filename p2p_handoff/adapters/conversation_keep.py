@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -171,6 +172,10 @@ class RenewedConversation:
         if digest not in self._objects:
             raise NotFoundError(f"the conversation has no object {digest.hex()[:16]}")
         return self._objects[digest]
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Nothing stays open."""
+        return nullcontext()
 
 
 def _beginning(path: Path, size: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from p2p_handoff.adapters.base import Piece
@@ -140,3 +141,7 @@ class ConversationSnapshot:
         if data is None:
             raise NotFoundError(f"the conversation has no object {digest.hex()[:16]}")
         return data
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Nothing stays open."""
+        return nullcontext()

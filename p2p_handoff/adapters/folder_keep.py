@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -213,6 +214,10 @@ class KeptFolder:
         except (OSError, IntegrityError) as error:
             raise ContentGoneError("a kept state of the folder is damaged") from error
         return data
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Nothing stays open."""
+        return nullcontext()
 
     def _located(self) -> dict[Digest, _Place]:
         with self._lock:

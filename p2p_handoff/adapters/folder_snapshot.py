@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from p2p_handoff.adapters import beneath
 from p2p_handoff.adapters.base import Piece
 from p2p_handoff.adapters.folder_scan import Scan, leave_out, total_bytes
+from p2p_handoff.adapters.held_files import HeldFiles
 from p2p_handoff.adapters.ignore import IgnoreRules
 from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.content.digests import Digest, digest
@@ -47,11 +49,11 @@ def locate(scan: Scan) -> dict[Digest, Location]:
     return places
 
 
-def read_location(root: int, place: Location, name: Digest) -> bytes:
+def read_location(files: HeldFiles, place: Location, name: Digest) -> bytes:
     """The chunk at a place, checked against its digest.
 
     Args:
-        root: Descriptor of the folder.
+        files: Of the folder.
         place: Where it was when the folder was scanned.
         name: Its digest.
 
@@ -59,11 +61,11 @@ def read_location(root: int, place: Location, name: Digest) -> bytes:
         ContentGoneError: Something else is there now.
     """
     try:
-        with beneath.file(root, tuple(place.path.split(b"/"))) as opened:
-            data = beneath.read_range(opened, place.offset, place.length)
+        data = files.read(place.path, place.offset, place.length)
     except (OSError, PathError) as error:
         raise ContentGoneError(f"{os.fsdecode(place.path)!r} is gone since the snapshot") from error
     if digest(data) != name:
+        files.close()  # What is at that path by now is read next time.
         raise ContentGoneError(f"{os.fsdecode(place.path)!r} changed since the snapshot")
     return data
 
@@ -88,6 +90,7 @@ class FolderSnapshot:
         self._objects = scan.objects()
         self._places: dict[Digest, Location] | None = None
         self._lock = threading.Lock()
+        self._reading = threading.local()
 
     @property
     def root(self) -> Digest:
@@ -121,15 +124,29 @@ class FolderSnapshot:
             ContentGoneError: The file behind it vanished or changed since the snapshot.
             NotFoundError: No such object in this snapshot.
         """
-        held = self._objects.get(digest) or self._parent.get(digest)
-        if held is not None:
-            return held
+        known = self._objects.get(digest) or self._parent.get(digest)
+        if known is not None:
+            return known
         if digest == EMPTY.ref:
             return b""
         place = self._located().get(digest)
         if place is None:
             raise NotFoundError(f"no object {digest.hex()[:16]} in this snapshot")
-        return read_location(self.folder.descriptor, place, digest)
+        held: HeldFiles | None = getattr(self._reading, "files", None)
+        if held is not None:
+            return read_location(held, place, digest)
+        with HeldFiles(self.folder.descriptor) as files:
+            return read_location(files, place, digest)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it, this thread keeps the file and the directory open that it read from last."""
+        with HeldFiles(self.folder.descriptor) as files:
+            self._reading.files = files
+            try:
+                yield
+            finally:
+                del self._reading.files
 
     def pieces(self) -> Iterable[Piece]:
         """Every file; a content that lies in two places comes twice."""

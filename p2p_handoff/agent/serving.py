@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from p2p_handoff.adapters.base import Snapshot
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.content.compression import pack
+from p2p_handoff.content.compression import Packer
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import ContentGoneError, HandoffError, NotFoundError, RemoteProtocolError, UnreachableError
 from p2p_handoff.ids import PartId, TxnId
@@ -64,6 +64,7 @@ class Server:
     def __init__(self, txn: TxnId, snapshots: Mapping[PartId, Snapshot], failed: Callable[[str], None]) -> None:
         self.snapshots = snapshots
         self.served = Served()
+        self._packer = Packer()
         self._txn = txn
         self._failed = failed
         self._wants: asyncio.Queue[tuple[Wire, Want]] = asyncio.Queue()
@@ -115,7 +116,7 @@ class Server:
                 reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests))
             try:
                 await self._send(wire, message.part, batch)
-            except UnreachableError:
+            except Exception:  # Whatever it is: one thread at a time reads and packs.
                 await asyncio.gather(reading, return_exceptions=True)
                 raise
 
@@ -131,20 +132,24 @@ class Server:
             wire.send(Gone(self._txn, part, tuple(batch.gone)))
 
     def _read(self, part: PartId, digests: Sequence[Digest]) -> _Batch:
+        snapshot = self.snapshots.get(part)
+        if snapshot is None:
+            return _Batch(gone=list(digests), taken=len(digests))
+        with snapshot.reading():
+            return self._read_from(snapshot, digests)
+
+    def _read_from(self, snapshot: Snapshot, digests: Sequence[Digest]) -> _Batch:
         records: list[ObjectRecord] = []
         gone: list[Digest] = []
         size = taken = 0
-        snapshot = self.snapshots.get(part)
         for name in digests[:_BATCH_OBJECTS]:
             taken += 1
             try:
-                if snapshot is None:
-                    raise NotFoundError(f"part {part} is not offered")
                 data = snapshot.read(name)
             except (ContentGoneError, NotFoundError):
                 gone.append(name)
                 continue
-            encoding, payload = pack(data)
+            encoding, payload = self._packer.pack(data)
             records.append(ObjectRecord(self._txn, name, encoding.value, payload))
             size += len(data)
             if size >= _BATCH_BYTES:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """zstd for a chunk on its way, where it pays. Layer: content, pure. Specification: docs/specs/content.md §2.
 
-Compression belongs to the transfer: digests always name the uncompressed bytes. Both functions are
-thread-safe, they share no context (a fresh one costs 6 microseconds).
+Compression belongs to the transfer: digests always name the uncompressed bytes. ``unpack`` is thread-safe, a ``Packer``
+is one thread's: it keeps its context, which costs more than a small chunk does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import zstandard
 
 from p2p_handoff.errors import IntegrityError
-from p2p_handoff.limits import MAX_OBJECT
+from p2p_handoff.limits import CHUNK_MIN, MAX_OBJECT
 
 
 class Encoding(IntEnum):
@@ -29,17 +29,40 @@ _MIN_COMPRESSIBLE: Final = 64
 """Bytes below which a frame's header eats the gain."""
 
 
-def pack(data: bytes) -> tuple[Encoding, bytes]:
-    """The representation to send: compressed if that saves 5 % or more.
+_ONE_OF_MANY: Final = CHUNK_MIN
+"""Bytes; what has fewer is a small file, and tells nothing of what comes next."""
+_NOISE: Final = 4
+"""After so many chunks in a row that are not worth it, the next ones are taken for the same …"""
+_PROBE: Final = 16
+"""… except for one of so many."""
 
-    Level 1 is its own probe for incompressible data: it skips through 64 random KiB in 36 microseconds.
-    """
-    if len(data) < _MIN_COMPRESSIBLE:
-        return Encoding.RAW, data
-    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(data)
-    if len(packed) > len(data) * _WORTH_IT:
-        return Encoding.RAW, data
-    return Encoding.ZSTD, packed
+
+class Packer:
+    """Chooses how chunks are sent that follow each other; one thread at a time."""
+
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self._noise = 0
+        """Large chunks since the last one that was worth it."""
+
+    def pack(self, data: bytes) -> tuple[Encoding, bytes]:
+        """The representation to send: compressed if that saves 5 % or more.
+
+        Level 1 skips through 64 random KiB in 21 microseconds; within a long run of such chunks it is not even tried.
+        """
+        if len(data) < _MIN_COMPRESSIBLE or self._is_passed_over(data):
+            return Encoding.RAW, data
+        packed = self._compressor.compress(data)
+        if len(packed) > len(data) * _WORTH_IT:
+            return Encoding.RAW, data
+        self._noise = 0
+        return Encoding.ZSTD, packed
+
+    def _is_passed_over(self, data: bytes) -> bool:
+        if len(data) < _ONE_OF_MANY:
+            return False
+        self._noise += 1
+        return self._noise > _NOISE and self._noise % _PROBE != 0
 
 
 def unpack(encoding: int, payload: bytes, size_limit: int) -> bytes:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,9 @@ class Forged:
 
     def read(self, digest: Digest) -> bytes:
         return self._objects[digest]
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def test_a_log_that_renders_something_else_changes_nothing(source: Device, target: Device) -> None:

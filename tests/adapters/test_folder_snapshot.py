@@ -54,3 +54,17 @@ def test_a_file_swapped_for_a_link_is_not_followed(peer: Peer, tmp_path: Path) -
 def test_what_is_not_in_the_picture_is_not_found(peer: Peer) -> None:
     with pytest.raises(NotFoundError):
         peer.open().snapshot().read(digest(b"elsewhere"))
+
+
+def test_reading_in_a_row_gives_the_same_and_forgets_what_changed(peer: Peer) -> None:
+    picture = peer.open().snapshot()
+    content = picture.scan.records[b"large"].content
+    names = [name for name, _, _ in chunks_of(content, picture.read)]
+    with picture.reading():
+        assert b"".join(picture.read(name) for name in names) == (peer.path / "large").read_bytes()
+        assert picture.read(digest(b"small")) == b"small"
+        (peer.path / "a/small").write_bytes(b"other")
+        with pytest.raises(ContentGoneError):
+            picture.read(digest(b"small"))
+        write(peer.path / "a/small", b"small")
+        assert picture.read(digest(b"small")) == b"small"

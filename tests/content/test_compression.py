@@ -11,9 +11,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p_handoff.content.compression import Encoding, pack, unpack
+from p2p_handoff.content.compression import Encoding, Packer, unpack
 from p2p_handoff.errors import IntegrityError
-from p2p_handoff.limits import KIB, MIB
+from p2p_handoff.limits import CHUNK_MIN, KIB, MIB
 
 TEXT = b"".join(b"line %d of a log that repeats itself\n" % i for i in range(2000))
 NOISE = Random(2).randbytes(64 * KIB)
@@ -22,20 +22,36 @@ NOISE = Random(2).randbytes(64 * KIB)
 @given(st.binary(max_size=2000), st.integers(1, 50))
 def test_every_chunk_survives(data: bytes, repeat: int) -> None:
     data *= repeat
-    encoding, payload = pack(data)
+    encoding, payload = Packer().pack(data)
     assert unpack(encoding, payload, len(data)) == data
     assert len(payload) <= len(data)
 
 
 def test_text_is_compressed_and_noise_is_not() -> None:
-    assert pack(TEXT)[0] is Encoding.ZSTD
-    assert len(pack(TEXT)[1]) < len(TEXT) / 4
-    assert pack(NOISE) == (Encoding.RAW, NOISE)
+    assert Packer().pack(TEXT)[0] is Encoding.ZSTD
+    assert len(Packer().pack(TEXT)[1]) < len(TEXT) / 4
+    assert Packer().pack(NOISE) == (Encoding.RAW, NOISE)
 
 
 def test_a_gain_below_five_percent_is_left() -> None:
     slightly = NOISE[:62000] + bytes(2000)
-    assert pack(slightly)[0] is Encoding.RAW
+    assert Packer().pack(slightly)[0] is Encoding.RAW
+
+
+def test_small_files_between_noise_are_compressed_always() -> None:
+    packer = Packer()
+    for _ in range(40):
+        packer.pack(NOISE)
+        assert packer.pack(TEXT[: CHUNK_MIN - 1])[0] is Encoding.ZSTD
+
+
+def test_chunks_after_noise_are_tried_one_in_sixteen() -> None:
+    packer = Packer()
+    for _ in range(5):
+        packer.pack(NOISE)
+    first = next(place for place in range(16) if packer.pack(TEXT)[0] is Encoding.ZSTD)
+    assert first == 10
+    assert packer.pack(TEXT)[0] is Encoding.ZSTD
 
 
 def test_a_bomb_allocates_nothing() -> None:
@@ -66,11 +82,11 @@ def undeclared_frame() -> bytes:
     [
         b"",
         b"not zstd",
-        pack(TEXT)[1][:-1],
-        pack(TEXT)[1][:9],
-        pack(TEXT)[1] + b"\0",
-        pack(TEXT)[1] * 2,
-        b"\x50\x2a\x4d\x18\x04\0\0\0skip" + pack(TEXT)[1],
+        Packer().pack(TEXT)[1][:-1],
+        Packer().pack(TEXT)[1][:9],
+        Packer().pack(TEXT)[1] + b"\0",
+        Packer().pack(TEXT)[1] * 2,
+        b"\x50\x2a\x4d\x18\x04\0\0\0skip" + Packer().pack(TEXT)[1],
         b"\x50\x2a\x4d\x18\x04\0\0\0skip",
         zstandard.ZstdCompressor().compress(b""),
         lying_frame(),
@@ -97,11 +113,11 @@ def test_a_broken_frame_is_refused(payload: bytes) -> None:
 
 def test_the_limit_is_exact_for_both_encodings() -> None:
     assert unpack(Encoding.RAW, b"abc", 3) == b"abc"
-    assert unpack(*pack(TEXT), len(TEXT)) == TEXT
+    assert unpack(*Packer().pack(TEXT), len(TEXT)) == TEXT
     with pytest.raises(IntegrityError):
         unpack(Encoding.RAW, b"abc", 2)
     with pytest.raises(IntegrityError):
-        unpack(*pack(TEXT), len(TEXT) - 1)
+        unpack(*Packer().pack(TEXT), len(TEXT) - 1)
 
 
 @pytest.mark.parametrize("encoding", [-1, 2, 255])

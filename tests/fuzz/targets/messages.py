@@ -6,7 +6,7 @@ from __future__ import annotations
 import zstandard
 
 from p2p_handoff.content import strict_cbor
-from p2p_handoff.content.compression import pack, unpack
+from p2p_handoff.content.compression import Packer, unpack
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError, LocalProtocolError
 from p2p_handoff.limits import CHUNK_MAX, MAX_CBOR_DEPTH, MAX_CONTROL_MESSAGE, MAX_OBJECT
@@ -96,7 +96,7 @@ def _streams() -> list[bytes]:
             writer.add(ObjectRecord(TXN, digest(payload), encoding, payload))
         return writer.take(writer.pending)
 
-    packed = pack(b"once more, " * 40)
+    packed = Packer().pack(b"once more, " * 40)
     bomb = zstandard.ZstdCompressor().compress(bytes(CHUNK_MAX + 1))
     streaming = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1000))
     golden = bytes.fromhex(vector("handoff-v2")["record"])
