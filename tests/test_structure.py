@@ -33,7 +33,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/adapters/update_trial_process.py": "tests/adapters/test_update_trial.py",
     "p2p_handoff/agent/__main__.py": "tests/cli/test_commands.py",
     "p2p_handoff/agent/accepting.py": "tests/agent/test_answers.py",
-    "p2p_handoff/agent/account.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/admission.py": "tests/agent/test_crossing.py",
     "p2p_handoff/agent/aftermath.py": "tests/agent/test_restart.py",
     "p2p_handoff/agent/agent.py": "tests/agent/test_session_handoff_7.py",

@@ -167,6 +167,14 @@ class Staging(ABC):
             IntegrityError, StorageError: And nothing visible has changed.
         """
 
+    def show(self) -> None:
+        """Put in place as far as anyone can see; ``commit`` follows and does what nobody has to wait for.
+
+        May be repeated like ``commit``, which does all of it where this was not called. An adapter whose commit leaves
+        nothing for later need not tell the two apart.
+        """
+        self.commit()
+
     @abstractmethod
     def commit(self) -> Placement:
         """Put in place. Idempotent: may be called again after a crash, rolls forward. Removes ``directory``."""

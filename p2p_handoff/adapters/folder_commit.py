@@ -46,6 +46,7 @@ class SealedFolder(Staging):
         except OSError as error:
             raise beneath.typed(error, f"open {str(directory)!r}") from error
         self._journal = folder_journal.read(self._held.descriptor)
+        self._placer: Placer | None = None
         self._placement: Placement | None = None
 
     @override
@@ -77,6 +78,16 @@ class SealedFolder(Staging):
         """Nothing to do: it is."""
 
     @override
+    def show(self) -> None:
+        """Put in place as far as anyone can see; what came out is looked at by ``commit``.
+
+        Raises:
+            UsageError, StorageError: As for ``commit``.
+        """
+        for _ in self._showing():
+            pass
+
+    @override
     def commit(self) -> Placement:
         """Put in place; see ``Staging.commit``.
 
@@ -93,14 +104,12 @@ class SealedFolder(Staging):
         """What ``commit`` does, one durable act at a time: stop anywhere and a new one rolls forward."""
         if self._placement is not None:
             return
-        if self._journal.fresh:
-            self._put_whole()
-            placement = Placement(self._destination)
-        else:
-            placer = Placer(self._held, self._folder(), self._journal, self._reader())
-            yield from placer.steps()
+        yield from self._showing()
+        placement = Placement(self._destination)
+        if self._placer is not None:
+            yield from self._placer.settle()
             written, removed = _counts(self._journal)
-            placement = Placement(self._destination, written, removed, placer.conflicts())
+            placement = Placement(self._destination, written, removed, self._placer.conflicts())
         yield
         self._remember_base()
         yield
@@ -115,6 +124,15 @@ class SealedFolder(Staging):
     @property
     def _destination(self) -> Path:
         return Path(os.fsdecode(self._journal.destination))
+
+    def _showing(self) -> Generator[None, None, None]:
+        if self._placement is not None:
+            return
+        if self._journal.fresh:
+            self._put_whole()
+        else:
+            self._placer = self._placer or Placer(self._held, self._folder(), self._journal, self._reader())
+            yield from self._placer.show()
 
     def _put_whole(self) -> None:
         staging = self._held.descriptor

@@ -51,16 +51,16 @@ class Journal:
 
 
 def write(staging: int, journal: Journal) -> None:
-    """Seal a staging directory.
+    """Seal a staging directory; it counts once the whole of it is on the disk, which the caller sees to.
 
     Args:
-        staging: Its descriptor; everything else in it is on disk.
+        staging: Its descriptor; everything else in it is written.
         journal: What to do.
     """
     rows = [_row(*pair) for pair in zip(journal.operations, journal.inodes, strict=True)]
     names = [journal.destination, journal.root, journal.device, journal.stamp]
     head = [_LABEL, journal.fresh, *names, int(journal.purpose)]
-    beneath.write_atomically(staging, JOURNAL, strict_cbor.encode([*head, rows]))
+    beneath.write_atomically(staging, JOURNAL, strict_cbor.encode([*head, rows]), sync=False)
 
 
 def read(staging: int) -> Journal:

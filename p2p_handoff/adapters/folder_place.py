@@ -4,8 +4,8 @@
 Specification: docs/specs/adapters.md §8. Rule: nothing is discarded before it was taken out and looked at. What
 arrives is exchanged with what stands there; what came out is discarded only if it is the base's version (or equal to
 what arrived) and no program has it open for writing, else it is kept as a conflict copy. Every operation finds out
-from the disk how far it got, so the journal can be applied again from any point of a crash. ``steps`` yields after
-each durable act.
+from the disk how far it got, so the journal can be applied again from any point of a crash. First all of it is shown,
+then what came out is looked at: the user does not wait for that. Both yield after each durable act.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _COUNT: Final = struct.Struct("<Q")
 _MAX_LIST: Final = 64 * 1024 * 1024
 _IN_THE_WAY: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _ATTEMPTS: Final = 1000
+_OVER: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +79,55 @@ class Placer:
             Step.EXCHANGE_UNIT: self._exchange_unit,
             Step.ADD: self._add,
         }
+        self._shown = 0
+        """Operations that this object has shown."""
+        self._unsettled: dict[int, Iterator[None]] = {}
+        """By number, those of which something is left to look at."""
 
-    def steps(self) -> Iterator[None]:
-        """Apply the journal from where it stopped; yields after each durable act.
+    def show(self) -> Iterator[None]:
+        """Apply the journal as far as anyone can see, from where it stopped; yields after each durable act.
+
+        What an exchange took out is looked at by ``settle``, which may take as long as it takes to read it.
 
         Raises:
             StorageError: The disk is failing.
             PathError: A name cannot be represented here.
         """
-        for number in range(self._progress(), len(self._journal.operations)):
+        for number in range(self._shown or self._progress(), len(self._journal.operations)):
             operation = self._journal.operations[number]
-            with beneath.typed_errors(f"put {os.fsdecode(b'/'.join(operation.path))!r} in place"):
-                yield from self._handlers[operation.step](number, operation)
-                self._record_progress(number + 1)
+            acts = self._handlers[operation.step](number, operation)
+            while self._goes_on(operation, acts):
+                yield
+                if operation.step is Step.PLACE or operation.step is Step.EXCHANGE_UNIT:
+                    self._unsettled[number] = acts
+                    break
+            self._shown = number + 1
             yield
+
+    def settle(self) -> Iterator[None]:
+        """Look at what came out, after ``show``; yields after each durable act.
+
+        Raises:
+            StorageError, PathError: As for ``show``.
+        """
+        try:
+            for number in range(self._progress(), len(self._journal.operations)):
+                operation = self._journal.operations[number]
+                while number in self._unsettled and self._goes_on(operation, self._unsettled[number]):
+                    yield
+                self._unsettled.pop(number, None)
+                with beneath.typed_errors("note how far it is"):
+                    self._record_progress(number + 1)
+                yield
+        except HandoffError:
+            # What failed cannot go on where it stopped: the next try finds out from the disk how far all of it got.
+            self._unsettled.clear()
+            self._shown = 0
+            raise
+
+    def _goes_on(self, operation: Operation, acts: Iterator[None]) -> bool:
+        with beneath.typed_errors(f"put {os.fsdecode(b'/'.join(operation.path))!r} in place"):
+            return next(acts, _OVER) is None
 
     def conflicts(self) -> tuple[Path, ...]:
         """The copies that were kept, in every run."""

@@ -252,8 +252,8 @@ class FolderStaging(Staging):
             if self._arrival.replaces is not None:
                 replaced = tree_pack.encode(self._arrival.replaces)
                 beneath.write_atomically(self._staging, OLD_BASE, replaced, sync=False)
-            sync_filesystem(self._staging)
             folder_journal.write(self._staging, journal)
+            sync_filesystem(self._staging)
 
     def _without_ignored(self, local: FolderSnapshot) -> list[Operation]:
         """The operations but for removals of what either side ignores or kept back: absence says nothing there."""
@@ -297,11 +297,19 @@ class FolderStaging(Staging):
     # --- the end ------------------------------------------------------------------------------
 
     @override
+    def show(self) -> None:
+        """Put in place as far as anyone can see; see ``Staging.show``."""
+        self._to_commit().show()
+
+    @override
     def commit(self) -> Placement:
         """Put in place; see ``Staging.commit``."""
+        return self._to_commit().commit()
+
+    def _to_commit(self) -> SealedFolder:
         self.release()
         self._sealed = self._sealed or SealedFolder(self.directory, self._arrival.state)
-        return self._sealed.commit()
+        return self._sealed
 
     @override
     def abandon(self) -> None:

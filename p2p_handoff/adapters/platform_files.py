@@ -246,6 +246,7 @@ def sync_filesystem(descriptor: int) -> None:
     call = getattr(_LIBC, "syncfs", None)
     if call is None:
         os.sync()
+        os.fsync(descriptor)  # The former may only have begun.
     elif call(ctypes.c_int(descriptor)) != 0:
         _raise_errno(b"syncfs")
 

@@ -61,8 +61,11 @@ class Account:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._paused_at = 0.0
+        self._decided_at = 0.0
         self._pause = 0.0
         """Seconds."""
+        self._placing = 0.0
+        """Of these, seconds since the target accepted."""
 
     @property
     def peer_name(self) -> str:
@@ -78,10 +81,27 @@ class Account:
         """Nobody may act on the session from now on; what is said again changes nothing."""
         self._paused_at = self._paused_at or self._loop.time()
 
-    def pause_ended(self) -> None:
-        """The target may act, as far as this side knows."""
-        if self._paused_at:
-            self._pause = self._loop.time() - self._paused_at
+    def decided(self) -> None:
+        """The target has accepted."""
+        now = self._loop.time()
+        self._decided_at = now
+        self._pause = now - self._paused_at if self._paused_at else 0.0
+
+    def pause_ended(self, placed_in: int | None = None) -> None:
+        """The session is in place at the target as far as anyone can see; what is said again changes nothing.
+
+        Args:
+            placed_in: Milliseconds since it accepted, as it says, but never more than have passed; None for now.
+        """
+        if self._decided_at and not self._placing:
+            passed = self._loop.time() - self._decided_at
+            self._placing = passed if placed_in is None else min(passed, placed_in / 1000)
+            self._pause += self._placing if self._paused_at else 0.0
+
+    @property
+    def placed_in(self) -> int:
+        """Milliseconds from the acceptance until everything was in place."""
+        return round(self._placing * 1000)
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell of an event of this handoff."""

@@ -124,4 +124,4 @@ def _tell_resumed(services: Services, wire: Wire, txn: TxnId, session: SessionId
     if is_lost(record.ownership, me=services.identity.device):
         return  # It was accepted, and what was in it is gone.
     root = digest(record.manifest) if record.manifest else EMPTY.ref
-    wire.send(msg.Resumed(txn, root, 0, ""))
+    wire.send(msg.Resumed(txn, root, 0, "", 0))

@@ -130,6 +130,15 @@ class Arrivals:
         self._forget_state()
         self._stagings.forget(self._txn)
 
+    async def show(self) -> None:
+        """Put everything in place as far as anyone can see; ``commit`` follows. May be repeated after a failure.
+
+        Raises:
+            StorageError: Something could not be put in place yet.
+        """
+        for arrival in self._arrivals.values():
+            await in_thread(self._show, arrival)
+
     async def commit(self, store: Store) -> list[Placement]:
         """Put everything in place and note it; may be repeated after a failure.
 
@@ -153,6 +162,10 @@ class Arrivals:
             yield arrival.staging.directory
             if self._mode is Mode.COPY:
                 yield arrival.state.parent
+
+    def _show(self, arrival: Arrival) -> None:
+        with self._catalog.guard(SessionId(arrival.state.parent.name)):
+            arrival.staging.show()
 
     def _place(self, arrival: Arrival) -> Placement:
         with self._catalog.guard(SessionId(arrival.state.parent.name)):

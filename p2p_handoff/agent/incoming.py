@@ -84,9 +84,9 @@ class Incoming:
         self.history = offer.history
         """Bytes of the session's chain that are kept for this handoff."""
         self._accepting = Accepting(services, offer)
-        self._placing = Placing(services, init, arrivals)
         subject = Subject(init.txn, init.session, init.source, is_source=False)
         self._account = Account(services, subject, self._connection.current)
+        self._placing = Placing(services, init, arrivals, self._account.pause_ended)
         self._reports = IncomingReport(services, self._account, self._content, self._placing, init.epoch)
         self._work = Work[TargetEvent](self._events.put_nowait)
         self._asking = Work[TargetEvent](lambda finding: self.happened(finding.event))
@@ -274,7 +274,6 @@ class Incoming:
 
     async def _put_in_place(self) -> TargetEvent:
         await self._placing.put_in_place()
-        self._account.pause_ended()
         await self._placing.resume()
         return tgt.Committed()
 
@@ -304,7 +303,8 @@ class Incoming:
     async def _send_resumed(self, _effect: tgt.SendResumed) -> None:
         assert self._content.latest is not None
         received = self._content.fetcher.progress.received_bytes
-        self._send(msg.Resumed(self.txn, root_of(self._content.latest), received, self._placing.resumed[:500]))
+        root, detail = root_of(self._content.latest), self._placing.resumed[:500]
+        self._send(msg.Resumed(self.txn, root, received, detail, self._account.placed_in))
 
     async def _send_cancel(self, effect: tgt.TargetSendCancel) -> None:
         self._send(msg.Cancel(self.txn, effect.reason, effect.text[:500]))
@@ -321,6 +321,7 @@ class Incoming:
         self._begin(self._work, "seal", lambda: self._seal(effect), tgt.SealFailed)
 
     async def _commit(self, _effect: tgt.Commit) -> None:
+        self._account.decided()
         record = self._services.store.sessions.get(self.machine.session)
         if record is not None and self.machine.mode is Mode.MOVE:
             own = record.ownership

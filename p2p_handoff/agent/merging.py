@@ -139,6 +139,10 @@ class MergeArrivals(Arrivals):
         self._decided = True
 
     @override
+    async def show(self) -> None:
+        """Nobody waits for a merge: all of it is ``commit``'s."""
+
+    @override
     async def commit(self, store: Store) -> list[Placement]:
         """Put what was decided in place and note it; may be repeated after a failure.
 

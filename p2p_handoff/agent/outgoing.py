@@ -336,10 +336,11 @@ class Outgoing:
         await self._granting.freeze(self.machine, self._manifest())
 
     async def _store_released(self, effect: src.StoreReleased) -> None:
-        self._account.pause_ended()
+        self._account.decided()
         await self._granting.release(effect.statement)
 
     async def _store_learned(self, effect: src.StoreLearned) -> None:
+        self._account.decided()
         await self._granting.learn(effect.chain)
 
     async def _store_thawed(self, effect: src.StoreThawed) -> None:
@@ -349,7 +350,7 @@ class Outgoing:
 
     async def _ended(self, effect: src.Ended) -> None:
         if self._reports.resumed is not None and effect.outcome.result is Result.DONE:
-            self._account.pause_ended()
+            self._account.pause_ended(self._reports.resumed.placed_in)
         self._final = self._reports.of(effect.outcome, self.machine)
         self._reports.settle(effect.outcome, self.machine)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from p2p_handoff.adapters.base import Placement
 from p2p_handoff.agent import resume
@@ -29,11 +30,13 @@ class Placing:
         services: The agent's parts.
         init: Which handoff.
         arrivals: What is staged.
+        shown: Called when everything is in place as far as anyone can see: the user need not wait for the rest.
     """
 
-    def __init__(self, services: Services, init: msg.Init, arrivals: Arrivals) -> None:
+    def __init__(self, services: Services, init: msg.Init, arrivals: Arrivals, shown: Callable[[], None]) -> None:
         self.placements: list[Placement] = []
         """Where the parts are, once they are in place."""
+        self._shown = shown
         self._services = services
         self._init = init
         self._arrivals = arrivals
@@ -50,6 +53,8 @@ class Placing:
         for delay in delays(services.entropy):
             try:
                 await self._keep_replaced()
+                await self._arrivals.show()
+                self._shown()
                 self.placements = await self._arrivals.commit(services.store)
                 break
             except Exception as error:  # noqa: BLE001 - whatever it is, the session is this device's already

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p_handoff.adapters import beneath, folder_commit, folder_journal, platform_files
-from p2p_handoff.errors import PathError
+from p2p_handoff.adapters.writers import Writers
+from p2p_handoff.errors import PathError, StorageError
 from tests.adapters.folder_peers import Peer, Tree, hand_off, write
 
 BASE: Tree = {
@@ -188,6 +190,53 @@ def test_a_crash_after_any_step_rolls_forward(
         if finished:
             break
     assert stop > 20
+
+
+def test_what_arrives_is_shown_before_what_it_replaces_is_looked_at(
+    source: Peer, target: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_source(source.path)
+    edit_target(target.path)
+    staging = target.staged(source.open().freeze())
+    looked: list[bytes] = []
+
+    def look(_writers: Writers, _holder: int, name: bytes) -> bool:
+        looked.append(name)
+        return True
+
+    monkeypatch.setattr(Writers, "are_gone", look)
+    staging.show()
+    in_place = {name: target.content()[name] for name in ("edited.txt", "both.txt", "moved.bin", ".git/index")}
+    assert in_place == {name: source.content()[name] for name in in_place}
+    before = len(looked)
+    write(target.path / "edited.txt", b"edited in the moment between")
+    placement = staging.commit()
+    assert len(looked) > before
+    assert target.content()["edited.txt"] == b"edited in the moment between"
+    assert {b"from the target", b"precious"} <= set(target.content().values())
+    assert placement.conflicts
+    assert not staging.directory.exists()
+
+
+def test_what_could_not_be_looked_at_is_looked_at_by_the_next_try(
+    source: Peer, target: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing disk in the middle must not make what came out count as looked at."""
+    edit_source(source.path)
+    edit_target(target.path)
+    staging = target.staged(source.open().freeze())
+    staging.show()
+    with monkeypatch.context() as failing:
+        failing.setattr(Writers, "are_gone", _fail)
+        with pytest.raises(StorageError):
+            staging.commit()
+    staging.show()
+    staging.commit()
+    assert {b"from the source", b"from the target", b"precious", b"mine"} <= set(target.content().values())
+
+
+def _fail(*_: object) -> bool:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 @pytest.mark.parametrize("stop", range(0, 30, 5))

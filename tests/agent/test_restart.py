@@ -127,12 +127,12 @@ async def test_what_was_accepted_and_not_in_place_is_put_in_place_at_the_next_st
 ) -> None:
     laptop, desktop = two_agents
 
-    async def fail(_self: Arrivals, _store: Store) -> list[Placement]:
+    async def fail(_self: Arrivals) -> None:
         raise StorageError("the disk is busy")
 
     place = desktop.settings.receive_dir / "project"
     with monkeypatch.context() as broken:
-        broken.setattr(Arrivals, "commit", fail)
+        broken.setattr(Arrivals, "show", fail)
         handing = asyncio.create_task(laptop.to("desktop", folder))
         told = await event(desktop, "not-in-place")
         assert "the disk is busy" in told["text"]

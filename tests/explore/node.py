@@ -133,7 +133,7 @@ def _answer_forgotten(doing: Doing, peer: DeviceId, message: msg.Query | msg.Gra
     held = doing.held(grant.session)
     lost = held is None or is_lost(held.ownership, me=doing.id)
     if decision.verdict.value == "accepted" and grant.txn not in doing.durable.pending and not lost:
-        doing.send(peer, msg.Resumed(grant.txn, grant.root, 0, ""))
+        doing.send(peer, msg.Resumed(grant.txn, grant.root, 0, "", 0))
 
 
 def _refusal(doing: Doing, grant: Grant) -> SignedStatement:

@@ -254,7 +254,7 @@ def _commit(doing: Doing, txn: TxnId, _effect: tgt.Commit) -> None:
 
 
 def _send_resumed(doing: Doing, txn: TxnId, _effect: tgt.SendResumed) -> None:
-    _send(doing, txn, msg.Resumed(txn, digest(_manifest_of(doing, txn)), 0, ""))
+    _send(doing, txn, msg.Resumed(txn, digest(_manifest_of(doing, txn)), 0, "", 0))
 
 
 def _manifest_of(doing: Doing, txn: TxnId) -> bytes:

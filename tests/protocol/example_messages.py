@@ -32,7 +32,7 @@ EXAMPLES: dict[str, msg.Message] = {
     "query": msg.Query(TXN, SESSION, b"statement"),
     "cancel": msg.Cancel(TXN, msg.RejectReason.CANCELLED, ""),
     "finish": msg.Finish(TXN, b"manifest"),
-    "resumed": msg.Resumed(TXN, ROOT, 12_345, "opened in the editor"),
+    "resumed": msg.Resumed(TXN, ROOT, 12_345, "opened in the editor", 40),
     "take": msg.Take(TXN, SESSION, ("messages",)),
     "asking": msg.Asking(TXN, 300),
     "list-sessions": msg.ListSessions(1),

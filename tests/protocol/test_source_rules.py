@@ -304,7 +304,7 @@ def test_a_chain_after_the_answer_changes_nothing(state: S, late: src.SourceEven
 
 
 def test_resumed_completes_a_released_source() -> None:
-    _, effects = step(source_in(S.RELEASED), Resumed(TXN, bytes(32), 0, ""))
+    _, effects = step(source_in(S.RELEASED), Resumed(TXN, bytes(32), 0, "", 0))
     assert effects == (src.Ended(Outcome(Result.DONE)),)
 
 
@@ -332,7 +332,7 @@ def test_a_copy_that_reconnects_while_finishing_serves_a_target_that_forgot_and_
 @pytest.mark.parametrize(
     ("event", "result"),
     [
-        (Resumed(TXN, bytes(32), 0, ""), Result.DONE),
+        (Resumed(TXN, bytes(32), 0, "", 0), Result.DONE),
         (src.CancelAsked(""), Result.CANCELLED),
         (src.SourceFailed("unreachable"), Result.FAILED),
         (Cancel(TXN, RejectReason.NO_SPACE, ""), Result.FAILED),

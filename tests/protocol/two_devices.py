@@ -185,7 +185,7 @@ class TargetDevice:
             case tgt.Commit():
                 self.work = ("commit", tgt.Committed())
             case tgt.SendResumed():
-                self.send(msg.Resumed(TXN, b"", 0, ""))
+                self.send(msg.Resumed(TXN, b"", 0, "", 0))
             case tgt.AbandonStaging():
                 self.work, self.nonce = None, b""
             case tgt.TargetSendCancel(reason, text):

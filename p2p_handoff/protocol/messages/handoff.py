@@ -183,3 +183,5 @@ class Resumed:
     """Bulk bytes that arrived for this txn."""
     detail: Sentence
     """What ran on resume, or why nothing did."""
+    placed_in: int
+    """Milliseconds from ACCEPTED until everything was in place; 0 when it is not known any more."""
