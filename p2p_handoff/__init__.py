@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import PolicyError as PolicyError
     from p2p_handoff.errors import RejectedError as RejectedError
     from p2p_handoff.errors import RemoteProtocolError as RemoteProtocolError
+    from p2p_handoff.errors import RestlessError as RestlessError
     from p2p_handoff.errors import SealError as SealError
     from p2p_handoff.errors import SecretsError as SecretsError
     from p2p_handoff.errors import StoppedError as StoppedError
@@ -67,6 +68,7 @@ _HOMES: Final = {
             "PolicyError",
             "RejectedError",
             "RemoteProtocolError",
+            "RestlessError",
             "SealError",
             "SecretsError",
             "StorageError",

@@ -10,6 +10,7 @@ HandoffError                     1  anything unexpected
 ├── UnreachableError             4  the peer, relay or agent cannot be reached
 │   └── EngineError              4  the WebRTC connection could not be opened, or broke
 ├── TimedOutError                5  a deadline passed
+│   └── RestlessError            5  the session changes faster than the allowed pause can take
 ├── TrustError                   6  identity, linking or integrity failed
 │   ├── LinkCodeError            6  a wrong, expired or burnt code
 │   ├── IntegrityError           6  content that does not match its digest
@@ -126,6 +127,12 @@ class TimedOutError(HandoffError):
 
     exit_code = ExitCode.TIMED_OUT
     code = "timed-out"
+
+
+class RestlessError(TimedOutError):
+    """The session changes faster than what changes can be copied within the pause that the user allows."""
+
+    code = "restless"
 
 
 class TrustError(HandoffError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from p2p_handoff.agent.pacing import ASSUMED_RATE, MAX_ROUNDS, MEASURED_FROM, Pacing
-from p2p_handoff.errors import HandoffError
+from p2p_handoff.errors import RestlessError
 
 
 def test_a_small_round_is_judged_by_the_assumed_rate() -> None:
@@ -30,9 +30,22 @@ def test_only_the_last_round_counts() -> None:
     assert pacing.fits(sent=50 * MEASURED_FROM + 1, now=1001.0)
 
 
-def test_one_round_too_many_is_an_error_with_advice() -> None:
+def test_one_round_too_many_is_an_error_that_leaves_a_choice() -> None:
     pacing = Pacing(max_pause=0.1)
+    pacing.begin(sent=0, now=0.0)
+    assert not pacing.fits(sent=2 * MEASURED_FROM, now=1.0)
     pacing.check(MAX_ROUNDS)
-    with pytest.raises(HandoffError, match="changes faster") as refused:
+    with pytest.raises(RestlessError, match="changes faster than it can be copied within a pause of 100 ms") as refused:
         pacing.check(MAX_ROUNDS + 1)
-    assert "--max-pause" in refused.value.advice
+    assert refused.value.advice == "allow a longer one (--max-pause 1500 would do), or wait until it rests"
+    assert refused.value.exit_code == 5
+
+
+@pytest.mark.parametrize(("sent", "seconds"), [(0, 1.0), (2 * MEASURED_FROM, 50.0)])
+def test_no_pause_is_advised_that_cannot_be_had_or_told(sent: int, seconds: float) -> None:
+    pacing = Pacing(max_pause=0.1)
+    pacing.begin(sent=0, now=0.0)
+    pacing.fits(sent=sent, now=seconds)
+    with pytest.raises(RestlessError) as refused:
+        pacing.check(MAX_ROUNDS + 1)
+    assert refused.value.advice == "wait until it rests, or allow a longer one (--max-pause)"

@@ -17,6 +17,8 @@ import pytest
 from p2p_handoff import NotFoundError, TrustError, UsageError
 from p2p_handoff.adapters.base import Want
 from p2p_handoff.adapters.folder_staging import FolderStaging
+from p2p_handoff.agent.outgoing_content import OutgoingContent
+from p2p_handoff.agent.pacing import MAX_ROUNDS
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.protocol.records import ObjectRecord
@@ -63,6 +65,28 @@ async def test_a_type_that_the_session_does_not_have_is_a_usage_error(two_agents
     with pytest.raises(UsageError, match="no part of the chosen types"):
         await two_agents.laptop.to("desktop", only=["messages"])
     assert two_agents.laptop.sessions()[0].ownership.role.value == "primary"
+
+
+async def test_a_session_that_never_rests_ends_in_a_choice_with_the_source_untouched(
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    record = await laptop.start([folder])
+    take, pictures = OutgoingContent.picture, itertools.count()
+
+    async def edit_and_take(content: OutgoingContent, *args: Any, **kwargs: Any) -> Any:
+        (folder / "main.py").write_bytes(random.Random(next(pictures)).randbytes(50_000))
+        return await take(content, *args, **kwargs)
+
+    with monkeypatch.context() as restless:
+        restless.setattr(OutgoingContent, "picture", edit_and_take)
+        report = await laptop.to("desktop", max_pause=0.001)
+    assert (report.outcome, report.exit_code, report.pause_ms) == ("failed", 5, 0)
+    assert "the session is unchanged and still here; allow a longer one (--max-pause 100 would do)" in report.text
+    assert laptop.sessions()[0].ownership.role.value == "primary"
+    await until(lambda: not any(desktop.settings.receive_dir.iterdir()))
+    assert next(pictures) <= 2 * MAX_ROUNDS + 2
+    assert (await laptop.to("desktop", record.id, max_pause=0.1)).outcome == "done"
 
 
 async def test_progress_names_phase_bytes_and_what_remains(two_agents: Pair, folder: Path) -> None:
