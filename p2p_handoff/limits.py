@@ -56,8 +56,8 @@ CHUNK_MAX: Final = 256 * KIB
 """FastCDC parameters: small enough that a 1 KiB edit resends about 80 KiB before compression."""
 MAX_OBJECT: Final = 8 * MIB
 """Largest object of the content store, uncompressed: a directory of 60,000 entries."""
-INDEX_FANOUT: Final = 2048
-"""Entries of one index object: about 80 KiB, so that an edit in a huge file resends little index."""
+INDEX_FANOUT: Final = 256
+"""Entries of one index object: at most about 12 KiB, since an edit in a long file resends one on each level."""
 MAX_TREE_DEPTH: Final = 128
 """Nesting of directories: Linux paths of 4,096 bytes rarely hold more."""
 MAX_NAME_BYTES: Final = 255
