@@ -40,7 +40,7 @@ def _accepts_anything(patch: pytest.MonkeyPatch) -> None:
     """Neither the role, nor the epoch, nor an earlier decision keeps a target from accepting."""
     accept = journal.accept
     patch.setattr(ownership, "_check_may_accept", lambda *_: None)
-    patch.setattr(journal, "_continued", lambda _held, chain: chains.verify_chain(chain))
+    patch.setattr(journal, "_check_continues", lambda *_: None)
     patch.setattr(journal, "accept", lambda held, _decided, chain, **named: accept(held, None, chain, **named))
 
 
