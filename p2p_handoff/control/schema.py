@@ -8,6 +8,7 @@ Specification: docs/specs/control.md §2.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final
 
 from p2p_handoff.errors import HandoffError, RejectedError, RemoteProtocolError, VersionError
@@ -46,12 +47,20 @@ def decode(line: bytes) -> Fields:
     if len(line) > MAX_LINE:
         raise RemoteProtocolError("a line on the local socket is too long")
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         raise RemoteProtocolError("a line on the local socket is not JSON") from None
     if not isinstance(fields, dict):
         raise RemoteProtocolError("a line on the local socket is not a JSON object")
     return fields
+
+
+def _finite(number: str) -> float:
+    """JSON has no infinity and no NaN; Python takes them, and ``1e400`` for one."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(number)
+    return value
 
 
 def request_line(command: str, args: Fields, *, interactive: bool) -> Fields:

@@ -32,9 +32,13 @@ def test_facts_name_the_packages_that_are_here() -> None:
 @pytest.mark.skipif(not HAS_PROC, reason="this system has no /proc")
 def test_peak_memory_counts_children_too() -> None:
     alone = peak_memory(os.getpid())
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        assert peak_memory(os.getpid()) >= alone + peak_memory(child.pid) // 2
-        child.communicate()
+    program = "print('here', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        of_child = peak_memory(child.pid)
+        assert peak_memory(os.getpid()) >= alone + of_child // 2
+        child.communicate(b"\n")
 
 
 def test_a_file_with_two_names_takes_its_place_once(tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def test_a_line_that_is_no_object_is_refused(line: bytes) -> None:
         decode(line)
 
 
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"Infinity", b"-Infinity", b"NaN"])
+def test_a_number_that_json_does_not_have_is_refused(number: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="not JSON"):
+        decode(b'{"max_pause": ' + number + b"}")
+
+
 def test_a_request_is_read_as_it_was_written() -> None:
     assert read_request(request_line("to", {"peer": "desktop"}, interactive=True)) == ("to", {"peer": "desktop"}, True)
 
