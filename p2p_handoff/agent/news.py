@@ -12,13 +12,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from p2p_handoff.agent.learning import Learner
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.errors import HandoffError, RemoteProtocolError, TrustError
+from p2p_handoff.errors import HandoffError, RemoteProtocolError, StorageError, TrustError
 from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.limits import MAX_TITLE
 from p2p_handoff.protocol import messages as msg
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 NewsMessage = msg.News | msg.AskChain | msg.ChainNews
 NEWS_MESSAGES = (msg.News, msg.AskChain, msg.ChainNews)
+
+AGAIN_AFTER: Final = 10.0
+"""Seconds until a chain is asked for again that could not be stored, as on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class NewsDesk:
         self._reach = reach
         self._learner = Learner(services, reach.outgoing_of)
         self._hearings: dict[Wire, Hearing] = {}
+        self._again: dict[Wire, asyncio.TimerHandle] = {}
+        """Wires whose chain could not be stored."""
         self._storing: set[SessionId] = set()
         """Sessions whose running handoff has been told, and has not stored it yet."""
         self._work: asyncio.Queue[tuple[Wire, NewsMessage | None] | SessionId | None] = asyncio.Queue()
@@ -85,10 +90,14 @@ class NewsDesk:
     def closed(self, wire: Wire) -> None:
         """A wire is over: what it had not answered is asked again on the next one."""
         self._hearings.pop(wire, None)
+        if (timer := self._again.pop(wire, None)) is not None:
+            timer.cancel()
 
     async def close(self) -> None:
         """Take nothing more."""
         self._cancel()
+        for timer in self._again.values():
+            timer.cancel()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -174,6 +183,9 @@ class NewsDesk:
         if message.chain:
             try:
                 await self._learn(message)
+            except StorageError:
+                self._ask_later(wire, message.session)
+                raise
             except (TrustError, RemoteProtocolError) as error:
                 self._conflict(wire, message.session, error)
         # It may have closed meanwhile; then everything is asked for again on the next wire.
@@ -187,6 +199,16 @@ class NewsDesk:
             with contextlib.suppress(HandoffError):
                 wire.send(msg.AskChain(session))
         self._look_whether_heard(wire)
+
+    def _ask_later(self, wire: Wire, session: SessionId) -> None:
+        """The wire may stay open for long: what it told must not wait for the next one."""
+        loop = asyncio.get_running_loop()
+        self._again[wire] = loop.call_later(AGAIN_AFTER, self._ask_again, wire, session)
+
+    def _ask_again(self, wire: Wire, session: SessionId) -> None:
+        del self._again[wire]
+        with contextlib.suppress(HandoffError):
+            wire.send(msg.AskChain(session))
 
     def _look_whether_heard(self, wire: Wire) -> None:
         hearing = self._hearings.get(wire)

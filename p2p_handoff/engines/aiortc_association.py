@@ -32,7 +32,7 @@ from p2p_handoff.engines.sctp_packets import (
     read,
     sack_chunk,
 )
-from p2p_handoff.engines.sctp_receiving import PACKETS_PER_SACK_WAITING, Arrived, Inbound
+from p2p_handoff.engines.sctp_receiving import PACKETS_PER_SACK_WAITING, Arrived, CompleteMessages, Inbound
 from p2p_handoff.engines.sctp_sending import Sender
 from p2p_handoff.engines.segmentation import MAX_SEGMENTS
 
@@ -44,6 +44,9 @@ PROBE_INTERVAL: Final = 1.0
 """Seconds between two rounds of probes."""
 MAX_WAITING: Final = 4096
 """Packets that wait while the library deals with one: more are dropped, as a network may."""
+SLICE: Final = 0.01
+"""Seconds that messages may be handed on for in one step of the event loop: a packet that fills a gap, and many packets
+with small messages, complete thousands of them at once."""
 
 _MALFORMED: Final = (PeerMisbehavedError, AssertionError, struct.error, LookupError, ValueError)
 """The library answers malformed chunks with asserts and parser errors that would only end its task."""
@@ -64,6 +67,9 @@ class HardenedSctp(RTCSctpTransport):
     _path: PathSize | None
     _probe_timer: asyncio.TimerHandle | None
     _outbox: list[bytes]
+    _complete: CompleteMessages
+    _handing_on: asyncio.Handle | None
+    """Set while messages wait for the next step of the event loop."""
     _is_reading: bool
     """Whether more packets may wait in the socket: ``rest`` follows."""
 
@@ -71,7 +77,8 @@ class HardenedSctp(RTCSctpTransport):
         """What a constructor would do: this class takes the place of the library's in a finished object."""
         self._sender = self._inbound = self._framing = self._path = None
         self._packets_waiting = deque()
-        self._working = self._alarm = self._sack_timer = self._probe_timer = None
+        self._complete = CompleteMessages()
+        self._working = self._alarm = self._sack_timer = self._probe_timer = self._handing_on = None
         self._flush_due = self._is_reading = False
         self._outbox = []
 
@@ -97,8 +104,10 @@ class HardenedSctp(RTCSctpTransport):
             self._working = None
 
     def rest(self) -> None:
-        """Nothing more waits in the socket: time to send, and to acknowledge."""
+        """Nothing more waits in the socket: time to hand on what is complete, to send, and to acknowledge."""
         self._is_reading = False
+        if self._handing_on is None:
+            self._hand_on()
         self._guarded(self._post)
         inbound = self._inbound
         if inbound is None or not inbound.is_owing:
@@ -138,8 +147,7 @@ class HardenedSctp(RTCSctpTransport):
             self._acknowledged(item)
             return
         inbound = self._receiving()
-        for arrived in inbound.take(item):
-            self._deliver(arrived)
+        self._complete.add(inbound.take(item))
         self._last_received_tsn = inbound.cumulative
         if inbound.is_due(PACKETS_PER_SACK_WAITING):
             self._acknowledge()
@@ -150,6 +158,19 @@ class HardenedSctp(RTCSctpTransport):
             self._inbound = Inbound(self._last_received_tsn, self._advertised_rwnd)
         return self._inbound
 
+    def _hand_on(self) -> None:
+        """Hand on complete messages for as long as one step may take; the next step goes on."""
+        self._handing_on = None
+        until = self._now() + SLICE
+        try:
+            while self._complete and self._now() < until:
+                self._deliver(self._complete.pop())
+        except _MALFORMED:
+            self._complete.clear()
+            self._refuse()
+        if self._complete:
+            self._handing_on = self._event_loop.call_soon(self._hand_on)
+
     def _deliver(self, arrived: Arrived) -> None:
         if arrived.protocol != WEBRTC_BINARY:
             raise PeerMisbehavedError(f"payload protocol {arrived.protocol} on a negotiated binary channel")
@@ -159,7 +180,7 @@ class HardenedSctp(RTCSctpTransport):
 
     def _acknowledge(self) -> None:
         assert self._inbound is not None
-        told, duplicates = self._inbound.acknowledgement()
+        told, duplicates = self._inbound.acknowledgement(self._complete.excess)
         self._send_now(sack_chunk(told, duplicates))
 
     def _sack_overdue(self) -> None:

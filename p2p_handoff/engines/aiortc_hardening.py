@@ -34,7 +34,7 @@ RECEIVE_BUFFER: Final = MIB
 """Bytes of a socket's buffer, where the system grants so many: all that we announce to take, so that nothing is lost
 while this process is busy. The kernel doubles it for what it adds to each datagram."""
 MAX_AT_ONCE: Final = 32
-"""Datagrams that one socket may keep the event loop busy with: less than two milliseconds."""
+"""Datagrams that are read in one step of the event loop, before what they brought is handed on: two milliseconds."""
 
 _STUN_LAST: Final = 3
 _DTLS_FIRST: Final = 20

@@ -6,7 +6,8 @@ Reassembly is linear in time and bounded in memory, whatever a peer sends. Speci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,9 @@ MAX_UNFINISHED: Final = 128 * KIB
 MAX_HELD: Final = 8 * MIB
 """Bytes of one stream held behind a lost packet: eight times the window that we announce, because aiortc as a
 sender does not read it and is held back by its congestion window alone."""
+IN_HAND: Final = 512 * KIB
+"""Bytes of complete messages that are as good as handed on: only more of them narrow the window that we announce. A
+peer that keeps to the window is never told that there is no room."""
 MAX_AHEAD: Final = 65_535
 """Furthest that a packet may be ahead of the first that lacks: an acknowledgement cannot tell more."""
 PACKETS_PER_SACK: Final = 2
@@ -49,6 +53,45 @@ class Arrived:
     stream: int
     protocol: int
     message: bytes
+
+
+class CompleteMessages:
+    """Messages that are whole and wait to be handed on, in order."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Arrived] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def excess(self) -> int:
+        """Bytes by which the announced window shrinks."""
+        return max(0, self._bytes - IN_HAND)
+
+    def add(self, messages: Iterable[Arrived]) -> None:
+        """Messages that were completed.
+
+        Raises:
+            PeerMisbehavedError: The peer does not keep to the window.
+        """
+        for arrived in messages:
+            self._messages.append(arrived)
+            self._bytes += len(arrived.message)
+        if self._bytes > MAX_HELD:
+            raise PeerMisbehavedError("more messages than can be handed on")
+
+    def pop(self) -> Arrived:
+        """The first of them."""
+        arrived = self._messages.popleft()
+        self._bytes -= len(arrived.message)
+        return arrived
+
+    def clear(self) -> None:
+        """Nobody wants them any more."""
+        self._messages.clear()
+        self._bytes = 0
 
 
 class OrderedStream:
@@ -161,12 +204,16 @@ class Inbound:
         """Whether something came since the last acknowledgement."""
         return self._unacknowledged > 0
 
-    def acknowledgement(self) -> tuple[Acknowledgement, list[int]]:
-        """What to tell now: what is here, and what came twice."""
+    def acknowledgement(self, excess: int = 0) -> tuple[Acknowledgement, list[int]]:
+        """What to tell now: what is here, and what came twice.
+
+        Args:
+            excess: Bytes of complete messages by which the window shrinks.
+        """
         duplicates, self._duplicates = self._duplicates, []
         self._unacknowledged = 0
         self._urgent = False
-        room = max(0, self._window - sum(stream.kept for stream in self._streams.values()))
+        room = max(0, self._window - excess - sum(stream.kept for stream in self._streams.values()))
         return Acknowledgement(self.cumulative, room, self._gaps()), duplicates
 
     def _is_new(self, tsn: int) -> bool:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from p2p_handoff.agent import news
 from p2p_handoff.agent.agent import Agent
+from p2p_handoff.errors import StorageError
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
 from p2p_handoff.store.records import NewSession
-from tests.agent.devices import Devices, Pair, event, fill, heard_by, introduce, lose, meet, until
+from tests.agent.devices import Devices, Pair, event, failing, fill, heard_by, introduce, lose, meet, until
 from tests.session.ownership_world import ROOT, device, handed
 
 FILES = {"main.py": b"print('hello')\n"}
@@ -96,6 +98,19 @@ async def test_a_change_of_hands_is_told_to_the_devices_that_are_connected(
     assert (await tablet.to("desktop")).outcome == "done"
     await until(lambda: ownership(laptop) == ("secondary", 4))
     assert laptop.sessions()[0].ownership.primary == desktop.device
+
+
+async def test_a_chain_that_could_not_be_stored_is_asked_for_again_on_the_same_connection(
+    two_agents: Pair, tablet: Agent, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    await laptop.to("desktop", folder)
+    await meet(laptop, tablet)
+    learn = laptop.store.ownership.learn
+    monkeypatch.setattr(news, "AGAIN_AFTER", 0.05)
+    monkeypatch.setattr(laptop.store.ownership, "learn", failing(StorageError("the disk is full"), 2, learn))
+    assert (await desktop.to("tablet")).outcome == "done"
+    await until(lambda: ownership(laptop) == ("secondary", 3))
 
 
 async def test_somebody_elses_device_hears_only_of_sessions_that_it_was_part_of(

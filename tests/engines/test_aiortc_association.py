@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable
 from struct import pack
 
 import pytest
 from aiortc.rtcsctptransport import Chunk, DataChunk, ForwardTsnChunk, HeartbeatChunk, SackChunk
 
+from p2p_handoff.engines.aiortc_association import SLICE
 from p2p_handoff.engines.aiortc_engine import AiortcConnection, AiortcEngine
 from p2p_handoff.engines.sctp_sending import PAYLOAD, Sender
 from p2p_handoff.engines.segmentation import Outlet
@@ -79,6 +81,26 @@ async def test_chunks_for_the_library_do_not_overtake_data() -> None:
 
 
 # --- the size of the path -----------------------------------------------------------------------------
+
+
+async def test_many_messages_of_one_packet_are_many_steps_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    now = 0
+
+    def slow(_channel: Channel, _message: bytes) -> None:
+        until = time.perf_counter() + SLICE
+        while time.perf_counter() < until:
+            pass
+        steps.append(now)
+
+    async with joined(AiortcEngine, AiortcEngine) as ends:
+        monkeypatch.setattr(ends.at_answerer, "message_received", slow)
+        for _ in range(20):
+            ends.dialler.send(Channel.CONTROL, b"small")
+        while len(steps) < 20:
+            await asyncio.sleep(0)
+            now += 1
+    assert len(set(steps)) == 20, "one packet brought them, and each is as much as a step may be"
 
 
 def payload_of(connection: object) -> int:

@@ -25,6 +25,8 @@ from p2p_handoff.engines.sctp_receiving import (
     MAX_UNFINISHED,
     PACKETS_PER_SACK,
     PACKETS_PER_SACK_WAITING,
+    Arrived,
+    CompleteMessages,
     Inbound,
     OrderedStream,
 )
@@ -94,6 +96,21 @@ def test_message_numbers_wrap_around() -> None:
         for arrived in inbound.take(whole(number + 1, number, number.to_bytes(4, "big")))
     ]
     assert received == [number.to_bytes(4, "big") for number in range(65536 + 3)]
+
+
+def test_messages_that_nobody_took_narrow_the_window_and_end_in_a_refusal() -> None:
+    complete = CompleteMessages()
+    large = Arrived(0, 51, bytes(64 * KIB))
+    complete.add([large] * 8)
+    assert complete.excess == 0
+    complete.add([large])
+    assert complete.excess == 64 * KIB
+    told, _ = Inbound(0, MIB).acknowledgement(complete.excess)
+    assert told.window == MIB - 64 * KIB
+    assert complete.pop() == large
+    assert complete.excess == 0
+    with pytest.raises(PeerMisbehavedError, match="handed on"):
+        complete.add([large] * (MAX_HELD // (64 * KIB)))
 
 
 def test_the_window_shrinks_by_what_is_kept() -> None:
