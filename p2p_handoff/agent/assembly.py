@@ -43,7 +43,8 @@ from p2p_handoff.agent.registering import Registering
 from p2p_handoff.agent.relays import Relays
 from p2p_handoff.agent.requests import RequestBook
 from p2p_handoff.agent.reunion import Reunion
-from p2p_handoff.agent.secret_search import SecretSearch
+from p2p_handoff.agent.search_ahead import SearchAhead
+from p2p_handoff.agent.secret_search import SecretSearch, build_ahead
 from p2p_handoff.agent.seeking import Seeker
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.stagings import Stagings
@@ -113,6 +114,9 @@ class Assembly:
         self.store = stack.enter_context(given.outside.open_store(home.database, self.identity.device))
         self.scans = Scans(home.searched)
         stack.callback(self.scans.close)
+        search = SecretSearch(self.scans)
+        self._ahead = SearchAhead(search)
+        stack.push_async_callback(self._ahead.close)
         adapters = {adapter.kind: adapter for adapter in _adapters(given)}
         self.policies = Policies(self.store, lambda: given.settings)
         self.catalog = Catalog(
@@ -120,7 +124,7 @@ class Assembly:
         )
         self.settings_file = SettingsFile(given.home.settings, given.current, self.policies, given.events)
         self.naming = Naming(self.store, self.catalog)
-        self.registering = Registering(self.store, self.catalog, self.naming, given.events)
+        self.registering = Registering(self.store, self.catalog, self.naming, given.events, self._ahead)
         self.unplaced = Unplaced(self.store, given.events)
         self.contributions = Contributions(self.store, self.catalog, given.events)
         self.engine = given.engine or self._choose_engine()
@@ -140,7 +144,7 @@ class Assembly:
             self.store, self.surroundings.sightings, lambda device: self.dialer.wire(device) is not None
         )
         self.seeker = Seeker(self._connect_sought, self.surroundings.sighted, given.outside.entropy)
-        services = self._services()
+        services = self._services(search)
         self.handoffs = Handoffs(services, given.requests)
         self.owner_search = OwnerSearch(services, self.naming, self.peer_book, self.handoffs.sessions_of)
         self.consenting = Consenting(given.requests, self.handoffs, self.catalog)
@@ -172,6 +176,7 @@ class Assembly:
     async def start(self) -> None:
         """Start the relay, discovery, and whatever an earlier run left unfinished."""
         given, stack = self._given, self._stack
+        build_ahead()
         stack.push_async_callback(self.relays.close)
         self.port = await self.relays.start(given.settings.port)
         stack.push_async_callback(self.surroundings.close)
@@ -183,7 +188,7 @@ class Assembly:
         self.confirmation.look()
         stack.push_async_callback(self.reunion.close)
         self.reunion.start()
-        follower = Follower(self.store, self.catalog, self.contributions, given.events)
+        follower = Follower(self.store, self.catalog, self.contributions, given.events, self._ahead)
         stack.push_async_callback(follower.close)
         stack.push_async_callback(self.contributions.close)
         follower.refresh()
@@ -256,7 +261,7 @@ class Assembly:
     def _opened(self, wire: Wire) -> None:
         self.contacts.opened(wire)
 
-    def _services(self) -> Services:
+    def _services(self, search: SecretSearch) -> Services:
         given = self._given
         shelves = Shelves(given.home.generations, lambda: given.settings.keep_generations)
         return Services(
@@ -275,7 +280,7 @@ class Assembly:
             sighted=self.surroundings.sighted,
             clock=given.outside.clock,
             stagings=Stagings(given.home.stagings, given.outside.clock),
-            secrets=SecretSearch(self.scans),
+            secrets=search,
             unplaced=self.unplaced,
         )
 

@@ -31,7 +31,7 @@ from p2p_handoff.session.paths import printable
 from p2p_handoff.store.records import NewSession, PartBinding, SessionRecord
 from p2p_handoff.store.store import Store
 
-Snapshots = dict[PartId, Snapshot]
+Snapshots = dict[PartId, PartPicture]
 Look = Callable[[PartBinding, Part | None, PartPicture], tuple[Secret, ...]]
 """What a part is to list as secrets, by what is known of it and how it is now; what is held back is left out."""
 StateOf = Callable[[SessionId, PartId], Path]
@@ -163,8 +163,18 @@ class Catalog:
 
     # --- starting and content -----------------------------------------------------------------------
 
-    def start(self, paths: Sequence[Path], title: str | None) -> SessionRecord:
+    def start(
+        self,
+        paths: Sequence[Path],
+        title: str | None,
+        pictured: Callable[[SessionId, Snapshots], None] = lambda _session, _snapshots: None,
+    ) -> SessionRecord:
         """Register real things as a new session of which this device is primary.
+
+        Args:
+            paths: Where they are.
+            title: Its title; the name of the first when None.
+            pictured: Given the first picture once the session is there.
 
         Raises:
             NotFoundError: A path does not exist.
@@ -188,6 +198,7 @@ class Catalog:
         self._store.ownership.start(new)
         record = self._store.sessions.get(session)
         assert record is not None
+        pictured(session, picture.snapshots)
         return record
 
     def picture(self, session: SessionId, *, freeze: Iterable[PartId] = (), look: Look | None = None) -> Picture:

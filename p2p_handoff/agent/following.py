@@ -15,6 +15,7 @@ from collections.abc import Callable
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.search_ahead import SearchAhead
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import SessionId
 from p2p_handoff.session.ownership import Role
@@ -38,13 +39,17 @@ class Follower:
         catalog: Opens and pictures them.
         contributions: Counts what is edited where this device is not the primary.
         events: Told ``followed`` once a session's watchers listen, ``changed`` after a picture that differs.
+        ahead: Searches what changed.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, contributions: Contributions, events: Events) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, contributions: Contributions, events: Events, ahead: SearchAhead
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._contributions = contributions
         self._events = events
+        self._ahead = ahead
         self._watched: dict[SessionId, _Watch] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._cancel = events.subscribe(self._session_changed)
@@ -64,7 +69,7 @@ class Follower:
             self._watched[session] = self._watch(session, primary=wanted[session])
 
     def _watch(self, session: SessionId, *, primary: bool) -> _Watch:
-        return _Watch(session, self._catalog, self._events, None if primary else self._contributions)
+        return _Watch(session, self._catalog, self._events, self._ahead, None if primary else self._contributions)
 
     async def close(self) -> None:
         """Watch nothing any more."""
@@ -89,12 +94,18 @@ class _Watch:
     """One session's watchers and the task that takes pictures, or counts contributions."""
 
     def __init__(
-        self, session: SessionId, catalog: Catalog, events: Events, contributions: Contributions | None
+        self,
+        session: SessionId,
+        catalog: Catalog,
+        events: Events,
+        ahead: SearchAhead,
+        contributions: Contributions | None,
     ) -> None:
         self.primary = contributions is None
         self._session = session
         self._catalog = catalog
         self._events = events
+        self._ahead = ahead
         self._contributions = contributions
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -149,6 +160,7 @@ class _Watch:
         if self._contributions is not None:
             return await self._contributions.look(self._session)
         picture = await asyncio.to_thread(self._catalog.picture, self._session)
+        self._ahead.start(self._session, picture.snapshots)
         root = tuple(part.root for part in picture.manifest.parts)
         if root != before:
             items = sum(part.items for part in picture.manifest.parts)

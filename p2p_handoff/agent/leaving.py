@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from p2p_handoff.adapters.base import PartPicture
-from p2p_handoff.agent.secret_search import SecretSearch
+from p2p_handoff.agent.secret_search import PartKey, SecretSearch
 from p2p_handoff.errors import SecretsError
 from p2p_handoff.ids import DeviceId, PartId
-from p2p_handoff.session.guard import Letting, is_whole, judge, kept_elsewhere
+from p2p_handoff.session.guard import Found, Letting, is_whole, judge, kept_elsewhere
 from p2p_handoff.session.manifest import Part, Secret
 from p2p_handoff.store.records import PartBinding
 
@@ -32,6 +32,7 @@ class Leaving:
         letting: Which of them may leave.
         may_go: Which parts would go, whatever is in them.
         accepted: Parts that the target takes; empty while that is not known.
+        thorough: Whether all is searched. Where everything may leave, that need not be before the last picture.
     """
 
     search: SecretSearch
@@ -39,6 +40,7 @@ class Leaving:
     letting: Letting
     may_go: Callable[[PartBinding], bool]
     accepted: frozenset[PartId]
+    thorough: bool
 
     def look(self, binding: PartBinding, known: Part | None, picture: PartPicture) -> tuple[Secret, ...]:
         """What a part lists. Blocks.
@@ -55,10 +57,15 @@ class Leaving:
         elsewhere = kept_elsewhere(known, self.me)
         if not self.may_go(binding):
             return elsewhere
-        found = self.search.look((binding.session, binding.part), picture)
+        found = self._found((binding.session, binding.part), picture)
         secrets = judge(found, self.letting, self.me, elsewhere)
         if binding.part in self.accepted and is_whole(secrets):
             raise SecretsError(
                 f"{binding.name} holds by now what looks like a secret ({secrets[0].kind})", advice=_ADVICE
             )
         return secrets
+
+    def _found(self, part: PartKey, picture: PartPicture) -> Found:
+        if not self.letting.everything:
+            return self.search.look(part, picture)
+        return self.search.look(part, picture, skim=True) if self.thorough else self.search.glance(part, picture)

@@ -179,6 +179,7 @@ class Outgoing:
             self.answered.set()
             serving.cancel()
             watching.cancel()
+            self._content.close()
             self._connection.close()
 
     async def _begin(self) -> None:
@@ -187,7 +188,7 @@ class Outgoing:
             await self._connection.first()
             with contextlib.suppress(UnreachableError):
                 self._send_init()
-        await self._take_picture()
+        await self._take_picture(thorough=False)
         if not self._content.offered():
             raise self._content.nothing_left()
         self._reports.tell_secrets()
@@ -279,7 +280,7 @@ class Outgoing:
     async def _send_round(self, effect: src.SendRound) -> None:
         self._pacing.check(effect.number)
         if effect.fresh:
-            await self._take_picture()
+            await self._take_picture(thorough=False)
         self._pacing.begin(self._server.served.sent_bytes, self._loop.time())
         self._send(msg.Round(self.plan.txn, effect.number, self._manifest()))
 
@@ -299,7 +300,8 @@ class Outgoing:
 
     async def _survey(self, _effect: src.Survey) -> None:
         before = self._content.roots()
-        await self._take_picture()
+        await self._take_picture()  # What is listed is complete before the pause begins.
+        self._reports.tell_secrets()
         same = before == self._content.roots()
         fits = same or self._pacing.fits(self._server.served.sent_bytes, self._loop.time())
         self.happened(src.RemainderSmall() if fits else src.RemainderLarge())
@@ -322,8 +324,8 @@ class Outgoing:
     async def _thaw(self, _effect: src.ThawParts) -> None:
         await thaw_parts(self._services.catalog, self.plan.session, self.machine.parts)
 
-    async def _take_picture(self, freeze: Iterable[PartId] = ()) -> None:
-        picture = self._content.picture(self.machine.parts, freeze=freeze)
+    async def _take_picture(self, freeze: Iterable[PartId] = (), *, thorough: bool = True) -> None:
+        picture = self._content.picture(self.machine.parts, freeze=freeze, thorough=thorough)
         self._server.snapshots = await unless_given_up(self._given_up, picture)
 
     def _manifest(self) -> bytes:

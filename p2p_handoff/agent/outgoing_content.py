@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from p2p_handoff.adapters.base import Snapshot
+from p2p_handoff.adapters.base import PartPicture
 from p2p_handoff.agent.catalog import Look, Picture
 from p2p_handoff.agent.leaving import Leaving
 from p2p_handoff.agent.offering import Selection
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.report import secrets_as_json
+from p2p_handoff.agent.search_ahead import SearchAhead
 from p2p_handoff.agent.services import Services
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import HandoffError
@@ -39,15 +40,20 @@ class OutgoingContent:
         self._services = services
         self._plan = plan
         self._selection = Selection(plan.types, plan.without, services.policies.of(plan.target))
+        self._ahead = SearchAhead(services.secrets)
         self._picture: Picture | None = None
         self._withheld: tuple[Part, ...] = ()
 
-    async def picture(self, accepted: Iterable[PartId], *, freeze: Iterable[PartId] = ()) -> Mapping[PartId, Snapshot]:
+    async def picture(
+        self, accepted: Iterable[PartId], *, freeze: Iterable[PartId] = (), thorough: bool = True
+    ) -> Mapping[PartId, PartPicture]:
         """Picture the session as it is now.
 
         Args:
             accepted: Parts that the target takes; empty while that is not known.
             freeze: Parts whose edits wait from here on.
+            thorough: Whether all is searched for secrets before it returns. Where any may be held back it is anyway;
+                elsewhere the search goes on beside what follows, until ``close``.
 
         Returns:
             What may be served.
@@ -58,10 +64,13 @@ class OutgoingContent:
         plan, taken = self._plan, frozenset(accepted)
         letting = EVERYTHING if self._services.is_own(plan.target) else plan.letting
         me = self._services.identity.device
-        leaving = Leaving(self._services.secrets, me, letting, self._selection.may_go, taken)
-        return await self._take(taken, leaving.look, tuple(freeze))
+        leaving = Leaving(self._services.secrets, me, letting, self._selection.may_go, taken, thorough)
+        snapshots = await self._take(taken, leaving.look, tuple(freeze))
+        if letting.everything and not thorough:
+            self._ahead.start(plan.session, snapshots)
+        return snapshots
 
-    async def picture_again(self, accepted: Iterable[PartId], granted: Manifest) -> Mapping[PartId, Snapshot]:
+    async def picture_again(self, accepted: Iterable[PartId], granted: Manifest) -> Mapping[PartId, PartPicture]:
         """Picture a session that was granted before a restart.
 
         No part is frozen: the adapters remember what was granted, not what is here by now.
@@ -81,7 +90,7 @@ class OutgoingContent:
 
     async def _take(
         self, accepted: frozenset[PartId], look: Look, freeze: tuple[PartId, ...]
-    ) -> Mapping[PartId, Snapshot]:
+    ) -> Mapping[PartId, PartPicture]:
         picture = await asyncio.to_thread(self._services.catalog.picture, self._plan.session, freeze=freeze, look=look)
         allowed = accepted or self._selection.offered(picture.manifest)
         snapshots = {name: snapshot for name, snapshot in picture.snapshots.items() if name in allowed}
@@ -92,6 +101,10 @@ class OutgoingContent:
     def shown(self, manifest: Manifest, accepted: Iterable[PartId]) -> Manifest:
         """A session as the target sees it: the parts that it was offered, and that there are others."""
         return shown_to_others(manifest, self._selection.offered(manifest) | frozenset(accepted))
+
+    def close(self) -> None:
+        """Search no further."""
+        self._ahead.stop()
 
     @property
     def manifest(self) -> Manifest:

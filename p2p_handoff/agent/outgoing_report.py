@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from p2p_handoff.agent.account import Account
 from p2p_handoff.agent.offering import withheld_as_json
@@ -42,6 +43,8 @@ class OutgoingReport:
     """The target's word that the session is in place, once it has come."""
     settled: asyncio.Future[Report] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """The first one: final, or in doubt while the handoff goes on."""
+    _told: list[dict[str, Any]] = field(default_factory=list)
+    """Secrets."""
 
     def settle(self, outcome: Outcome, machine: Source) -> None:
         """Report an outcome, unless one was reported."""
@@ -55,9 +58,11 @@ class OutgoingReport:
             self.settled.exception()  # Whoever awaits it has it; nobody may.
 
     def tell_secrets(self) -> None:
-        """Tell the user what looks like a secret, before it leaves."""
-        if secrets := self.content.secrets():
-            self.account.emit("secrets", name=self.account.peer_name, secrets=secrets)
+        """Tell the user what looks like a secret, as far as it was not told."""
+        fresh = [secret for secret in self.content.secrets() if secret not in self._told]
+        if fresh:
+            self._told.extend(fresh)
+            self.account.emit("secrets", name=self.account.peer_name, secrets=fresh)
 
     def tell_offered(self, *, asks: bool) -> None:
         """Tell the user that the offer is out; ``asks``: a person there is asked."""

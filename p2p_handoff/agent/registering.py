@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from p2p_handoff.agent.catalog import Catalog, real_place
+from p2p_handoff.agent.catalog import Catalog, Snapshots, real_place
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.naming import Naming
+from p2p_handoff.agent.search_ahead import SearchAhead
 from p2p_handoff.errors import NotFoundError
+from p2p_handoff.ids import SessionId
 from p2p_handoff.store.records import SessionRecord
 from p2p_handoff.store.store import Store
 
@@ -26,13 +28,15 @@ class Registering:
         catalog: Knows their places.
         naming: Finds the one that a person means.
         events: Told of what starts and stops.
+        ahead: Searches what starts, so that its first handoff has not to.
     """
 
-    def __init__(self, store: Store, catalog: Catalog, naming: Naming, events: Events) -> None:
+    def __init__(self, store: Store, catalog: Catalog, naming: Naming, events: Events, ahead: SearchAhead) -> None:
         self._store = store
         self._catalog = catalog
         self._naming = naming
         self._events = events
+        self._ahead = ahead
 
     async def start(self, paths: Iterable[Path | str], title: str | None = None) -> SessionRecord:
         """Make a session of real things; one of them that was stopped is taken up again.
@@ -43,7 +47,9 @@ class Registering:
         found = [Path(path) for path in paths]
         stopped = self._catalog.stopped_at(found)
         if stopped is None:
-            record = await asyncio.to_thread(self._catalog.start, found, title)
+            pictures: dict[SessionId, Snapshots] = {}
+            record = await asyncio.to_thread(self._catalog.start, found, title, pictures.__setitem__)
+            self._ahead.start(record.id, pictures[record.id])
         else:
             self._store.sessions.set_stopped(stopped.id, stopped=False)
             record = stopped

@@ -13,7 +13,7 @@ from typing import Final
 import zstandard
 
 from p2p_handoff.errors import IntegrityError
-from p2p_handoff.limits import CHUNK_MIN, MAX_OBJECT
+from p2p_handoff.limits import CHUNK_MIN, KIB, MAX_OBJECT
 
 
 class Encoding(IntEnum):
@@ -37,6 +37,9 @@ _PROBE: Final = 16
 """… except for one of so many."""
 
 
+_SAMPLE: Final = 2 * KIB
+
+
 class Packer:
     """Chooses how chunks are sent that follow each other; one thread at a time."""
 
@@ -57,6 +60,11 @@ class Packer:
             return Encoding.RAW, data
         self._noise = 0
         return Encoding.ZSTD, packed
+
+    def is_noise(self, data: bytes) -> bool:
+        """True for what looks compressed or encrypted already: neither its beginning nor its end gets shorter."""
+        sample = data[:_SAMPLE] + data[-_SAMPLE:]
+        return len(data) >= CHUNK_MIN and len(self._compressor.compress(sample)) > len(sample) * _WORTH_IT
 
     def _is_passed_over(self, data: bytes) -> bool:
         if len(data) < _ONE_OF_MANY:

@@ -64,6 +64,15 @@ class RuleSet:
     version: bytes
     """Changes with every change of the rules."""
 
+    def settled(self, hits: frozenset[str]) -> frozenset[str]:
+        """What is told of the rules that hold in one content: some yield to others.
+
+        Args:
+            hits: Their ids.
+        """
+        sure = hits - {rule.id for rule in self.rules if rule.yields}
+        return sure or hits
+
 
 @cache
 def shipped() -> RuleSet:

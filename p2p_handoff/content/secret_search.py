@@ -106,13 +106,21 @@ class Searcher:
             blocks: Its bytes, in order. Never much more of them than a window is held.
             scope: Of the path where it lies.
         """
+        return self._patterns.rules.settled(self.hits(blocks, scope))
+
+    def hits(self, blocks: Iterable[bytes], scope: Scope) -> frozenset[str]:
+        """Ids of the rules that hold somewhere in a stretch of a content; of all stretches together ``settled`` next.
+
+        Args:
+            blocks: Its bytes, in order. Two stretches share SECRET_OVERLAP bytes, as windows do.
+            scope: Of the path where it lies.
+        """
         found = {rule for rule in self._patterns.of_paths if rule.id in scope}
         for window in _windows(blocks):
             for rule in self._candidates(self._patterns.contents, self._content_scratch, window):
                 if (not rule.path or rule.id in scope) and rule not in found and _holds(rule, window):
                     found.add(rule)
-        sure = {rule.id for rule in found if not rule.yields}
-        return frozenset(sure or (rule.id for rule in found))
+        return frozenset(rule.id for rule in found)
 
     def _candidates(self, database: Any, scratch: Any, text: bytes) -> list[Rule]:
         numbers: list[int] = []

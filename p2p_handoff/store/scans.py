@@ -13,8 +13,9 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -28,6 +29,8 @@ _T = TypeVar("_T")
 MAX_SCANS: Final = 1_000_000
 """Contents that are remembered, some 100 bytes each: a few large folders. The oldest are searched again."""
 _BATCH: Final = 5_000
+_ASKED: Final = 500
+"""Digests in one question; SQLite takes 999 variables at the least."""
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -65,11 +68,21 @@ class Scans:
         self._connection: sqlite3.Connection | None = None
         self._failed = False
 
-    def found(self, key: ScanKey) -> frozenset[str] | None:
-        """The kinds of secrets in a content; None for one that is not known to have been searched by these rules."""
-        sql = "SELECT found FROM scans WHERE digest = ? AND rules = ?"
-        row = self._do(lambda opened: opened.execute(sql, (key.digest, key.rules)).fetchone())
-        return None if row is None else frozenset(row[0].split())
+    def found(self, keys: Iterable[ScanKey]) -> dict[ScanKey, frozenset[str]]:
+        """The kinds of secrets in contents; those that are not known to have been searched by their rules are missing.
+
+        Args:
+            keys: What is asked for; any number, asked in few questions.
+        """
+        by_rules: dict[bytes, list[Digest]] = {}
+        for key in keys:
+            by_rules.setdefault(key.rules, []).append(key.digest)
+        known: dict[ScanKey, frozenset[str]] = {}
+        for rules, digests in by_rules.items():
+            for start in range(0, len(digests), _ASKED):
+                rows = self._do(partial(_rows, rules=rules, digests=digests[start : start + _ASKED])) or ()
+                known.update((ScanKey(Digest(name), rules), frozenset(found.split())) for name, found in rows)
+        return known
 
     def note(self, results: Iterable[tuple[ScanKey, frozenset[str]]]) -> None:
         """Remember what searches found."""
@@ -116,6 +129,12 @@ class Scans:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+
+def _rows(opened: sqlite3.Connection, rules: bytes, digests: Sequence[Digest]) -> list[tuple[bytes, str]]:
+    marks = ",".join("?" * len(digests))
+    sql = f"SELECT digest, found FROM scans WHERE rules = ? AND digest IN ({marks})"  # noqa: S608 - marks alone
+    return opened.execute(sql, (rules, *digests)).fetchall()
 
 
 def _open(path: Path) -> sqlite3.Connection:

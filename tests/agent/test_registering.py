@@ -16,8 +16,11 @@ from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.naming import Naming
 from p2p_handoff.agent.registering import Registering
+from p2p_handoff.agent.search_ahead import SearchAhead
+from p2p_handoff.agent.secret_search import SecretSearch
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.store.home import prepare
+from p2p_handoff.store.scans import Scans
 from p2p_handoff.store.store import open_store
 from tests.agent.devices import fill
 
@@ -47,7 +50,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         )
         naming = Naming(store, catalog)
         work, play = (fill(tmp_path / name, {"a.txt": b"a"}) for name in ("work", "play"))
-        made = Desk(naming, Registering(store, catalog, naming, events), work, play)
+        ahead = SearchAhead(SecretSearch(Scans(tmp_path / "searched.sqlite3")))
+        made = Desk(naming, Registering(store, catalog, naming, events, ahead), work, play)
         events.subscribe(lambda name, fields: made.told.append((name, fields["title"])))
         yield made
 

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from p2p_handoff.adapters.base import PartPicture
 from p2p_handoff.adapters.folder import FolderAdapter, OpenFolder
+from p2p_handoff.agent import secret_search
 from p2p_handoff.agent.secret_search import SecretSearch, build
 from p2p_handoff.content.secret_rules import parse
 from p2p_handoff.content.secret_search import Patterns, Scope, Searcher
+from p2p_handoff.errors import CancelledError
 from p2p_handoff.ids import PartId, SessionId
+from p2p_handoff.limits import CHUNK_MIN
 from p2p_handoff.store import built
 from p2p_handoff.store.scans import Scans
 from tests.agent.secrets_made import private_key
@@ -37,14 +43,14 @@ def folder(tmp_path: Path) -> OpenFolder:
 def searched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was searched, in any thread."""
     contents: list[bytes] = []
-    real: Callable[[Searcher, Iterable[bytes], Scope], frozenset[str]] = Searcher.search
+    real: Callable[[Searcher, Iterable[bytes], Scope], frozenset[str]] = Searcher.hits
 
     def recording(self: Searcher, blocks: Iterable[bytes], scope: Scope) -> frozenset[str]:
         data = list(blocks)
         contents.append(b"".join(data))
         return real(self, data, scope)
 
-    monkeypatch.setattr(Searcher, "search", recording)
+    monkeypatch.setattr(Searcher, "hits", recording)
     return contents
 
 
@@ -110,6 +116,72 @@ def test_a_file_that_is_gone_ends_nothing(folder: OpenFolder, scans: Scans) -> N
     picture = folder.snapshot()
     (folder.path / "key").unlink()
     assert found(SecretSearch(scans), picture) == {}
+
+
+def test_a_glance_knows_what_was_searched_and_the_smallest_files(
+    folder: OpenFolder, scans: Scans, searched: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.path / "large.pem").write_bytes(bytes(100_000) + KEY)
+    monkeypatch.setattr(secret_search, "_AT_ONCE", 10)
+    monkeypatch.setattr(secret_search, "_AT_ONCE_BYTES", 25)
+    search = SecretSearch(scans)
+    picture = folder.snapshot()
+    assert search.glance(PART, picture) == []
+    assert sorted(searched) == [b"%d" % number for number in range(10)]
+    assert found(search, picture) == {b"key": {"private-key"}, b"large.pem": {"private-key"}}
+    searched.clear()
+    assert dict(search.glance(PART, picture)).keys() == {b"key", b"large.pem"}
+    assert dict(SecretSearch(scans).glance(PART, picture)).keys() == {b"key", b"large.pem"}
+    assert not searched
+
+
+def test_a_glance_waits_for_no_look(
+    folder: OpenFolder, scans: Scans, monkeypatch: pytest.MonkeyPatch, searched: list[bytes]
+) -> None:
+    del searched
+    real, begun, go = Searcher.hits, threading.Event(), threading.Event()
+
+    def blocking(self: Searcher, blocks: Iterable[bytes], scope: Scope) -> frozenset[str]:
+        begun.set()
+        go.wait()
+        return real(self, blocks, scope)
+
+    monkeypatch.setattr(Searcher, "hits", blocking)
+    monkeypatch.setattr(secret_search, "_AT_ONCE", 0)
+    search, picture = SecretSearch(scans), folder.snapshot()
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(search.look, PART, picture)
+        begun.wait()
+        assert search.glance(PART, picture) == []
+        go.set()
+        assert looking.result() == [(b"key", frozenset({"private-key"}))]
+    assert search.glance(PART, picture) == [(b"key", frozenset({"private-key"}))]
+
+
+def test_a_look_that_waits_for_its_turn_or_searches_can_be_stopped(folder: OpenFolder, scans: Scans) -> None:
+    search, stop = SecretSearch(scans), threading.Event()
+    stop.set()
+    with pytest.raises(CancelledError):
+        search.look(PART, folder.snapshot(), stop=stop)
+    assert found(search, folder.snapshot()) == {b"key": {"private-key"}}
+
+
+def test_what_was_only_skimmed_is_searched_where_something_may_be_held_back(folder: OpenFolder, scans: Scans) -> None:
+    noise = Random(5).randbytes(CHUNK_MIN)
+    (folder.path / "image").write_bytes(noise + KEY + noise)
+    search, picture = SecretSearch(scans), folder.snapshot()
+    assert dict(search.look(PART, picture, skim=True)).keys() == {b"key"}
+    assert found(search, picture) == {b"key": {"private-key"}, b"image": {"private-key"}}
+    again = SecretSearch(scans)
+    assert dict(again.look(PART, picture, skim=True)).keys() == {b"key", b"image"}, "the better result holds"
+
+
+def test_a_skimmed_result_in_the_store_is_none_for_a_thorough_search(folder: OpenFolder, scans: Scans) -> None:
+    noise = Random(5).randbytes(CHUNK_MIN)
+    (folder.path / "image").write_bytes(noise + KEY + noise)
+    picture = folder.snapshot()
+    SecretSearch(scans).look(PART, picture, skim=True)
+    assert found(SecretSearch(scans), picture) == {b"key": {"private-key"}, b"image": {"private-key"}}
 
 
 def test_patterns_are_built_once_and_loaded_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

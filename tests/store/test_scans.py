@@ -29,18 +29,26 @@ def scans(path: Path) -> Iterator[Scans]:
 
 
 def test_what_was_searched_is_known_again_after_a_restart(path: Path, scans: Scans) -> None:
-    assert scans.found(ONE) is None
+    assert not scans.found([ONE])
     scans.note([(ONE, KINDS), (TWO, frozenset())])
     scans.close()
     again = Scans(path)
-    assert again.found(ONE) == KINDS
-    assert again.found(TWO) == frozenset()
+    assert again.found([ONE]) == {ONE: KINDS}
+    assert again.found([TWO]) == {TWO: frozenset()}
     again.close()
 
 
 def test_other_rules_know_nothing_of_it(scans: Scans) -> None:
     scans.note([(ONE, KINDS)])
-    assert scans.found(ScanKey(ONE.digest, b"v2")) is None
+    assert not scans.found([ScanKey(ONE.digest, b"v2")])
+
+
+def test_thousands_are_asked_for_at_once(scans: Scans) -> None:
+    keys = [ScanKey(digest(b"%d" % number), b"v%d" % (number % 3)) for number in range(3_000)]
+    scans.note((key, KINDS if number % 7 == 0 else frozenset()) for number, key in enumerate(keys[:2_000]))
+    known = scans.found(keys)
+    assert known == {key: KINDS if number % 7 == 0 else frozenset() for number, key in enumerate(keys[:2_000])}
+    assert scans.found([]) == {}
 
 
 def test_the_file_is_private(path: Path, scans: Scans) -> None:
@@ -53,7 +61,7 @@ def test_the_oldest_are_forgotten(path: Path) -> None:
     keys = [ScanKey(digest(bytes([number])), RULES) for number in range(5)]
     for key in keys:
         few.note([(key, frozenset())])
-    assert [few.found(key) is not None for key in keys] == [False, False, True, True, True]
+    assert [bool(few.found([key])) for key in keys] == [False, False, True, True, True]
     few.close()
 
 
@@ -61,14 +69,14 @@ def test_the_oldest_are_forgotten(path: Path) -> None:
 def test_a_damaged_file_is_begun_anew(path: Path, damage: bytes) -> None:
     path.write_bytes(damage)
     scans = Scans(path)
-    assert scans.found(ONE) is None
+    assert not scans.found([ONE])
     scans.note([(ONE, KINDS)])
-    assert scans.found(ONE) == KINDS
+    assert scans.found([ONE]) == {ONE: KINDS}
     scans.close()
 
 
 def test_a_file_that_cannot_be_had_costs_nothing_but_time(tmp_path: Path) -> None:
     scans = Scans(tmp_path / "missing" / "searched.sqlite3")
     scans.note([(ONE, KINDS)])
-    assert scans.found(ONE) is None
+    assert not scans.found([ONE])
     scans.close()
