@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from p2p_handoff.adapters.base import PartPicture
@@ -22,6 +23,17 @@ from p2p_handoff.store.records import PartBinding
 _ADVICE: Final = "look at it; --include-secrets sends it"
 
 
+class Care(Enum):
+    """How a part is searched."""
+
+    ALL = "all"
+    """All of it, before anything of it is told: something may be held back."""
+    LISTED = "listed"
+    """But for its noise: all of it leaves, and what is found is listed."""
+    GLANCE = "glance"
+    """What is known already and what takes no time: it will be listed in full later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leaving:
     """Looks at the parts of one outgoing handoff.
@@ -32,7 +44,7 @@ class Leaving:
         letting: Which of them may leave.
         may_go: Which parts would go, whatever is in them.
         accepted: Parts that the target takes; empty while that is not known.
-        thorough: Whether all is searched. Where everything may leave, that need not be before the last picture.
+        care: How they are searched.
     """
 
     search: SecretSearch
@@ -40,7 +52,7 @@ class Leaving:
     letting: Letting
     may_go: Callable[[PartBinding], bool]
     accepted: frozenset[PartId]
-    thorough: bool
+    care: Care
 
     def look(self, binding: PartBinding, known: Part | None, picture: PartPicture) -> tuple[Secret, ...]:
         """What a part lists. Blocks.
@@ -66,6 +78,10 @@ class Leaving:
         return secrets
 
     def _found(self, part: PartKey, picture: PartPicture) -> Found:
-        if not self.letting.everything:
-            return self.search.look(part, picture)
-        return self.search.look(part, picture, skim=True) if self.thorough else self.search.glance(part, picture)
+        match self.care:
+            case Care.ALL:
+                return self.search.look(part, picture)
+            case Care.LISTED:
+                return self.search.look(part, picture, skim=True)
+            case Care.GLANCE:
+                return self.search.glance(part, picture)

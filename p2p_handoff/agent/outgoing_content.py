@@ -14,7 +14,7 @@ from typing import Any
 
 from p2p_handoff.adapters.base import PartPicture
 from p2p_handoff.agent.catalog import Look, Picture
-from p2p_handoff.agent.leaving import Leaving
+from p2p_handoff.agent.leaving import Care, Leaving
 from p2p_handoff.agent.offering import Selection
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.report import secrets_as_json
@@ -52,8 +52,8 @@ class OutgoingContent:
         Args:
             accepted: Parts that the target takes; empty while that is not known.
             freeze: Parts whose edits wait from here on.
-            thorough: Whether all is searched for secrets before it returns. Where any may be held back it is anyway;
-                elsewhere the search goes on beside what follows, until ``close``.
+            thorough: Whether all is searched for secrets before it returns. For somebody else's device it is anyway;
+                for an own one the search goes on beside what follows otherwise, until ``close``.
 
         Returns:
             What may be served.
@@ -62,11 +62,13 @@ class OutgoingContent:
             HandoffError: It cannot be pictured, or something in it must not leave.
         """
         plan, taken = self._plan, frozenset(accepted)
-        letting = EVERYTHING if self._services.is_own(plan.target) else plan.letting
+        is_own = self._services.is_own(plan.target)
+        letting = EVERYTHING if is_own else plan.letting
+        care = (Care.LISTED if thorough else Care.GLANCE) if is_own else Care.ALL
         me = self._services.identity.device
-        leaving = Leaving(self._services.secrets, me, letting, self._selection.may_go, taken, thorough)
+        leaving = Leaving(self._services.secrets, me, letting, self._selection.may_go, taken, care)
         snapshots = await self._take(taken, leaving.look, tuple(freeze))
-        if letting.everything and not thorough:
+        if care is Care.GLANCE:
             self._ahead.start(plan.session, snapshots)
         return snapshots
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmap
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -28,6 +29,12 @@ def test_only_a_folder_opens(peer: Peer, tmp_path: Path) -> None:
         peer.adapter.open(peer.path / "a.txt", peer.state)
     with pytest.raises(NotFoundError):
         peer.adapter.open(tmp_path / "missing", peer.state)
+
+
+def test_a_change_in_a_folder_that_vanished_meanwhile_is_told(peer: Peer) -> None:
+    part = peer.open()
+    shutil.rmtree(peer.path)
+    assert part._is_relevant(str(part.path / "a" / "small"))
 
 
 def test_a_folder_that_vanished_is_gone(peer: Peer) -> None:
