@@ -43,6 +43,12 @@ class Gate:
         monkeypatch.setattr(secret_search, "_AT_ONCE", 0)
 
 
+@pytest.fixture(autouse=True)
+def built() -> None:
+    """No deadline of a test pays for building the patterns."""
+    patterns()
+
+
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Searches wait; a glance searches nothing."""
@@ -58,7 +64,7 @@ async def test_what_is_searched_ahead_is_known_at_a_glance(tmp_path: Path, gate:
     await asyncio.to_thread(gate.began.wait)
     assert search.glance((SESSION, PART), picture) == []
     gate.open.set()
-    await until(lambda: search.glance((SESSION, PART), picture) == FOUND)
+    await until(lambda: search.glance((SESSION, PART), picture) == FOUND, 30)
     await ahead.close()
 
 
@@ -89,7 +95,7 @@ async def test_a_session_that_starts_is_searched_and_so_is_what_changes_in_it(de
     following = asyncio.create_task(event(laptop, "followed"))
     record = await laptop.start([folder], "work")
     assert record.id == (await following)["session"]
-    await until(lambda: dict(search._last[record.id, PART].kinds) != {} if search._last else False)
+    await until(lambda: dict(search._last[record.id, PART].kinds) != {} if search._last else False, 30)
     (folder / "other").write_bytes(KEY)
     await until(lambda: {path for path, _ in search._last[record.id, PART].kinds} >= {b"key", b"other"}, 30)
 
