@@ -9,8 +9,9 @@ on this connection or on a later one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2p_handoff.adapters.base import Staging, Want
@@ -31,6 +32,10 @@ _WINDOW_BYTES = 16 * MIB
 _WINDOW_OBJECTS = 8192
 _BATCH = 512
 """Objects named in one Want, or staged in one go."""
+_BATCH_BYTES = MIB
+"""Uncompressed bytes worth a thread's attention: a hand-over costs as much as 100 KB of the work in it."""
+_LINGER = 0.02
+"""Seconds that a smaller batch waits for more: on a slow link each object is staged, and told of, by itself."""
 
 
 @dataclass(slots=True)
@@ -44,6 +49,37 @@ class FetchProgress:
     remaining: int = 0
     """Uncompressed bytes still missing, as far as known."""
     objects: int = 0
+
+
+_Item = tuple[Wire, ObjectRecord] | Gone | UnreachableError
+
+
+class _Batch:
+    """What is staged in one go.
+
+    Args:
+        asked: Bytes of each object that was asked for and is not staged, by digest; changes meanwhile.
+    """
+
+    def __init__(self, asked: Mapping[Digest, int]) -> None:
+        self.records: list[ObjectRecord] = []
+        self._asked = asked
+        self._bytes = 0
+
+    def add(self, record: ObjectRecord) -> None:
+        """Take what arrived, also what nobody asked for: staging judges that."""
+        self.records.append(record)
+        self._bytes += self._asked.get(record.digest, 0)
+
+    @property
+    def full(self) -> bool:
+        """True when it is worth a thread's attention."""
+        return self._bytes >= _BATCH_BYTES or len(self.records) >= _BATCH
+
+    @property
+    def more_is_coming(self) -> bool:
+        """False when all that was asked for is in it."""
+        return len(self.records) < len(self._asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +102,7 @@ class Fetcher:
         self.progress = FetchProgress()
         self._txn = txn
         self._progressed = progressed
-        self._arrived: asyncio.Queue[tuple[Wire, ObjectRecord] | Gone | UnreachableError] = asyncio.Queue()
+        self._arrived: asyncio.Queue[_Item] = asyncio.Queue()
         self._asked: dict[Digest, int] = {}
         self._outstanding = 0
         self._backlog: deque[Want] = deque()
@@ -128,13 +164,14 @@ class Fetcher:
         self._add(await in_thread(goal.staging.begin, goal.part.root, goal.part.root_size, goal.part.left_out))
         await self._ask(wire, goal.part.id)
         while self._asked:
-            for records in await self._next_batch(wire):
-                try:
-                    self._add(await in_thread(self._stage, goal.staging, records))
-                    await self._ask(wire, goal.part.id)
-                finally:
-                    wire.consumed(sum(record.wire_bytes for record in records))
-                self._progressed()
+            if not (records := await self._next_batch(wire)):
+                continue
+            try:
+                self._add(await in_thread(self._stage, goal.staging, records))
+                await self._ask(wire, goal.part.id)
+            finally:
+                wire.consumed(sum(record.wire_bytes for record in records))
+            self._progressed()
         return goal.staging.complete and not self._gone
 
     def _add(self, wants: Sequence[Want]) -> None:
@@ -162,19 +199,29 @@ class Fetcher:
                 wire.send(WantMessage(self._txn, part, tuple(names), remaining))
                 await asyncio.sleep(0)  # A window of small objects is 16 messages, 25 ms of encoding.
 
-    async def _next_batch(self, wire: Wire) -> list[list[ObjectRecord]]:
-        records: list[ObjectRecord] = []
-        item = await self._arrived.get()
-        while True:
-            if isinstance(item, UnreachableError):
-                raise item
-            if isinstance(item, Gone):
-                self._forget(item)
-            elif item[0] is wire:
-                records.append(item[1])
-            if self._arrived.empty() or len(records) >= _BATCH:
-                return [records] if records else []
-            item = self._arrived.get_nowait()
+    async def _next_batch(self, wire: Wire) -> list[ObjectRecord]:
+        """What has arrived, and what does within a moment; empty when objects are only said to be gone."""
+        batch = _Batch(self._asked)
+        self._take(await self._arrived.get(), wire, batch)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER):
+                    while not batch.full and batch.more_is_coming:
+                        self._take(await self._arrived.get(), wire, batch)
+        except asyncio.CancelledError:
+            wire.consumed(sum(record.wire_bytes for record in batch.records))
+            raise
+        except UnreachableError as lost:
+            self._arrived.put_nowait(lost)  # What came before is staged first.
+        return batch.records
+
+    def _take(self, item: _Item, wire: Wire, batch: _Batch) -> None:
+        if isinstance(item, UnreachableError):
+            raise item
+        if isinstance(item, Gone):
+            self._forget(item)
+        elif item[0] is wire:
+            batch.add(item[1])
 
     def _forget(self, message: Gone) -> None:
         for name in message.digests:
