@@ -75,15 +75,16 @@ class RecordWriter:
 
 
 class RecordReader:
-    """Turns pieces of the stream back into records."""
+    """Turns pieces of the stream back into records. What a piece has as a whole is copied once, out of the piece."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._begun = bytearray()
+        """A record of which some bytes are missing."""
 
     @property
     def pending(self) -> int:
         """Bytes of a record that is not complete yet, at most one byte less than HEADER_BYTES + MAX_OBJECT."""
-        return len(self._buffer)
+        return len(self._begun)
 
     def feed(self, data: bytes) -> list[ObjectRecord]:
         """Take the next piece of the stream; returns the records it completes.
@@ -91,33 +92,45 @@ class RecordReader:
         Raises:
             RemoteProtocolError: A header is malformed or announces too large a payload.
         """
-        self._buffer += data
         records: list[ObjectRecord] = []
-        start = 0
-        while (end := self._record_end(start)) is not None:
-            records.append(self._parse(start, end))
-            start = end
-        del self._buffer[:start]
+        rest = memoryview(data)
+        while self._begun and rest:
+            rest = self._go_on(rest)
+            if len(self._begun) == _length(self._begun):
+                records.append(_parse(self._begun))
+                self._begun = bytearray()
+        while (length := _length(rest)) is not None and length <= len(rest):
+            records.append(_parse(rest[:length]))
+            rest = rest[length:]
+        self._begun += rest
         return records
 
-    def _record_end(self, start: int) -> int | None:
-        if len(self._buffer) - start < HEADER_BYTES:
-            return None
-        length = int.from_bytes(self._buffer[start + HEADER_BYTES - 4 : start + HEADER_BYTES], "big")
-        if length > MAX_OBJECT:
-            raise RemoteProtocolError(f"an object of {length} bytes is larger than {MAX_OBJECT}")
-        end = start + HEADER_BYTES + length
-        return end if end <= len(self._buffer) else None
+    def _go_on(self, rest: memoryview) -> memoryview:
+        """Add what is missing of the header, or else of the record; returns what is behind it."""
+        missing = (_length(self._begun) or HEADER_BYTES) - len(self._begun)
+        self._begun += rest[:missing]
+        return rest[missing:]
 
-    def _parse(self, start: int, end: int) -> ObjectRecord:
-        txn, name, encoding, _ = _HEADER.unpack_from(self._buffer, start)
-        try:
-            txn_text = txn.decode("ascii")
-        except UnicodeDecodeError:
-            raise RemoteProtocolError("an object for a malformed txn") from None
-        return ObjectRecord(
-            txn=TxnId(parse_id(txn_text, LONG_ID_LENGTH)),
-            digest=Digest(name),
-            encoding=encoding,
-            payload=bytes(memoryview(self._buffer)[start + HEADER_BYTES : end]),
-        )
+
+def _length(record: bytearray | memoryview) -> int | None:
+    """Bytes of the record that begins here, header included; None where the header is cut."""
+    if len(record) < HEADER_BYTES:
+        return None
+    payload = int.from_bytes(record[HEADER_BYTES - 4 : HEADER_BYTES], "big")
+    if payload > MAX_OBJECT:
+        raise RemoteProtocolError(f"an object of {payload} bytes is larger than {MAX_OBJECT}")
+    return HEADER_BYTES + payload
+
+
+def _parse(record: bytearray | memoryview) -> ObjectRecord:
+    txn, name, encoding, _ = _HEADER.unpack_from(record)
+    try:
+        txn_text = txn.decode("ascii")
+    except UnicodeDecodeError:
+        raise RemoteProtocolError("an object for a malformed txn") from None
+    return ObjectRecord(
+        txn=TxnId(parse_id(txn_text, LONG_ID_LENGTH)),
+        digest=Digest(name),
+        encoding=encoding,
+        payload=bytes(memoryview(record)[HEADER_BYTES:]),
+    )
