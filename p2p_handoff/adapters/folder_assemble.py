@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds files and whole trees out of staged contents, still out of sight. Layer: I/O ring, adapters.
+"""Builds what an update puts in place out of staged contents, still out of sight. Layer: I/O ring, adapters.
 
 Specification: docs/specs/adapters.md §7. The first use of a content is a hard link to it, so that assembling costs
 no copying and can be begun again after a crash; further uses are copies, because two files must not share an

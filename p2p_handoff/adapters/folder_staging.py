@@ -21,7 +21,7 @@ from p2p_handoff.adapters.base import Placement, Purpose, Staging, Want
 from p2p_handoff.adapters.file_system_traits import probe
 from p2p_handoff.adapters.folder_assemble import Assembler
 from p2p_handoff.adapters.folder_commit import SealedFolder, remove_staging
-from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, OLD_BASE, TREE, Journal
+from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, OLD_BASE, Journal
 from p2p_handoff.adapters.folder_place import CONFLICTS, PROGRESS
 from p2p_handoff.adapters.folder_plan import Operation, Step, Trees, plan, plan_merge
 from p2p_handoff.adapters.folder_scan import NOTHING, lies_in
@@ -31,9 +31,10 @@ from p2p_handoff.adapters.incoming_tree import IncomingTree
 from p2p_handoff.adapters.object_log import ObjectLog
 from p2p_handoff.adapters.platform_files import sync_filesystem
 from p2p_handoff.adapters.staged_contents import CONTENTS, StagedContents, staged_name
+from p2p_handoff.adapters.staged_tree import StagedTree, reclaim
 from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.content.digests import Digest, verify
-from p2p_handoff.content.objects import Content, Entry, EntryKind, chunks_of
+from p2p_handoff.content.objects import Content, EntryKind, chunks_of
 from p2p_handoff.content.trees import walk
 from p2p_handoff.errors import (
     ContentGoneError,
@@ -84,7 +85,8 @@ class FolderStaging(Staging):
             self._contents = beneath.HeldDirectory(beneath.make_private_directory(self._staging, CONTENTS))
             self._traits = probe(self._staging)
             self._log = ObjectLog(self._staging)
-            self._staged = StagedContents(self._contents.descriptor)
+            self._fresh = StagedTree(self._staging, self._contents.descriptor, self._traits)
+            self._staged = StagedContents(self._contents.descriptor, self._fresh.write)
         self._base = arrival.replaces or self._common()
         self._root: Content | None = None
         self._local: FolderSnapshot | None = None
@@ -114,6 +116,9 @@ class FolderStaging(Staging):
         """
         with beneath.typed_errors("prepare the staging directory"):
             beneath.remove_tree(self._staging, JOURNAL)
+            if self._tree is None:  # begun for the first time: what stands there is from before a crash
+                for found in reclaim(self._staging, self._contents.descriptor):
+                    self._staged.admit(found)
         self._root = Content(root, root_size, 0, root_size)
         self._staged.forget_wants()
         self._left_out = frozenset(left_out)
@@ -170,6 +175,8 @@ class FolderStaging(Staging):
         else:
             needed = list(_file_contents(root.ref, tree))
         self._check_space(needed)
+        if self._local is None:
+            self._fresh.aim(walk(root.ref, tree.read))
         self._adopt_repository_objects(needed)
         self._large = [content for content in dict.fromkeys(needed) if content.level]
         small = [content for content in needed if not content.level]
@@ -244,7 +251,7 @@ class FolderStaging(Staging):
             raise LocalProtocolError("a folder is sealed before all of it is here")
         needed = sum(content.size for content in self._large)
         with beneath.typed_errors(f"assemble {self._arrival.destination.name!r}", needed=needed):
-            for left in (JOURNAL, TREE, ARRIVING, PROGRESS, CONFLICTS):
+            for left in (JOURNAL, ARRIVING, PROGRESS, CONFLICTS):
                 beneath.remove_tree(self._staging, left)
             journal = self._assemble()
             pack = tree_pack.collect(self._aim().ref, self._begun().read)
@@ -271,13 +278,12 @@ class FolderStaging(Staging):
         ]
 
     def _assemble(self) -> Journal:
-        assembler = Assembler(self._contents.descriptor, self._traits, self._begun().read)
-        root = self._aim()
         inodes: list[int] = []
         operations: list[Operation] = []
         if self._local is None:
-            assembler.put(self._staging, TREE, Entry(TREE, EntryKind.DIRECTORY, content=root))
+            self._fresh.finish()
         else:
+            assembler = Assembler(self._contents.descriptor, self._traits, self._begun().read)
             arriving = beneath.HeldDirectory(beneath.make_private_directory(self._staging, ARRIVING))
             operations = self._without_ignored(self._local)
             inodes = [
@@ -286,7 +292,7 @@ class FolderStaging(Staging):
         return Journal(
             fresh=self._local is None,
             destination=os.fsencode(self._arrival.destination),
-            root=root.ref,
+            root=self._aim().ref,
             device=self._arrival.device,
             stamp=time.strftime("%Y%m%d-%H%M%S"),
             purpose=self._arrival.purpose,
@@ -320,6 +326,8 @@ class FolderStaging(Staging):
     def release(self) -> None:
         """Close what is open; the directory stays, to be resumed or recovered."""
         self._log.close()
+        self._staged.close()
+        self._fresh.close()
         for held in (self._contents, self._held, self._parent):
             held.close()
 

@@ -9,6 +9,7 @@ hashed again before it counts. No file data stays in memory.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -36,15 +37,28 @@ class _Part:
     """Where each missing chunk goes: (offset, length), more than once when it repeats."""
 
 
+class _OpenPart:
+    """The part that was written to last: its next chunk goes there without looking the file up again."""
+
+    def __init__(self, directory: int, name: bytes) -> None:
+        self.name = name
+        self.descriptor = beneath.open_for_writing(directory, name)
+        weakref.finalize(self, os.close, self.descriptor)
+
+
 class StagedContents:
     """The contents that a staging directory has, and those it waits for.
 
     Args:
         directory: Descriptor of the contents directory.
+        elsewhere: Writes a content of one chunk where it belongs already, given digest and bytes; false where it
+            belongs nowhere yet.
     """
 
-    def __init__(self, directory: int) -> None:
+    def __init__(self, directory: int, elsewhere: Callable[[Digest, bytes], bool]) -> None:
         self.directory = directory
+        self._elsewhere = elsewhere
+        self._writing: _OpenPart | None = None
         self._complete: set[Digest] = set()
         self._parts: dict[Digest, _Part] = {}
         self._waiting: dict[Digest, list[_Part]] = {}
@@ -67,6 +81,14 @@ class StagedContents:
         yield from self._small.items()
         for name, parts in self._waiting.items():
             yield name, parts[0].missing[name][0][1]
+
+    def admit(self, name: Digest) -> None:
+        """Count a content that was found, and hashed, here or elsewhere."""
+        self._complete.add(name)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._writing = None
 
     def forget_wants(self) -> None:
         """Wait for nothing; what is here stays."""
@@ -113,7 +135,8 @@ class StagedContents:
         size = self._small.get(name)
         if size is not None:
             self._check_size(name, data, size)
-            beneath.write_new(self.directory, _hex(name), data)
+            if not self._elsewhere(name, data):
+                beneath.write_new(self.directory, _hex(name), data)
             self._complete.add(name)
             del self._small[name]
         parts = self._waiting.get(name, [])
@@ -132,13 +155,11 @@ class StagedContents:
         return self.has(content)
 
     def _write(self, part: _Part, name: Digest, data: bytes) -> None:
-        opened = beneath.open_for_writing(self.directory, part.name)
-        try:
-            for offset, length in part.missing.get(name, ()):
-                self._check_size(name, data, length)
-                beneath.write_all(opened, data, offset)
-        finally:
-            os.close(opened)
+        if self._writing is None or self._writing.name != part.name:
+            self._writing = _OpenPart(self.directory, part.name)
+        for offset, length in part.missing.get(name, ()):
+            self._check_size(name, data, length)
+            beneath.write_all(self._writing.descriptor, data, offset)
         part.missing.pop(name, None)
         if not part.missing:
             self._finish(_digest(part.name))
@@ -147,6 +168,7 @@ class StagedContents:
         part = self._parts.pop(ref, None)
         if part is None:
             return  # finished by the last of several local chunks
+        self._writing = None
         os.rename(part.name, _hex(ref), src_dir_fd=self.directory, dst_dir_fd=self.directory)
         self._complete.add(ref)
 
