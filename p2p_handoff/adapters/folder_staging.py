@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from p2p_handoff.adapters.staged_contents import CONTENTS, StagedContents, stage
 from p2p_handoff.adapters.staged_tree import StagedTree, reclaim
 from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.content.digests import Digest, verify
-from p2p_handoff.content.objects import Content, EntryKind, chunks_of
+from p2p_handoff.content.objects import Content, Entry, EntryKind, chunks_of
 from p2p_handoff.content.trees import walk
 from p2p_handoff.errors import (
     ContentGoneError,
@@ -172,11 +172,12 @@ class FolderStaging(Staging):
             planned = plan_merge if self._arrival.purpose is Purpose.MERGE else plan
             self._operations = planned(self._trees(self._local, root.ref, tree))
             needed = list(self._arriving_contents())
+            self._check_space(needed)
         else:
-            needed = list(_file_contents(root.ref, tree))
-        self._check_space(needed)
-        if self._local is None:
-            self._fresh.aim(walk(root.ref, tree.read))
+            entries = dict(walk(root.ref, tree.read))
+            needed = list(_contents(entries.values()))
+            self._check_space(needed)
+            self._fresh.aim(entries)
         self._adopt_repository_objects(needed)
         self._large = [content for content in dict.fromkeys(needed) if content.level]
         small = [content for content in needed if not content.level]
@@ -207,7 +208,7 @@ class FolderStaging(Staging):
             if operation.step in {Step.PLACE, Step.ADD} and entry.kind is EntryKind.FILE:
                 yield entry.content
             elif operation.step in {Step.EXCHANGE_UNIT, Step.ADD}:
-                yield from _file_contents(entry.content.ref, tree)
+                yield from _contents(below for _, below in walk(entry.content.ref, tree.read))
 
     def _check_space(self, needed: Sequence[Content]) -> None:
         missing = sum(content.size for content in needed if not self._staged.has(content))
@@ -341,11 +342,9 @@ class FolderStaging(Staging):
         return self._root
 
 
-def _file_contents(root: Digest, tree: IncomingTree) -> Iterator[Content]:
-    """The content of every file in a tree; what occurs twice comes twice."""
-    for _, entry in walk(root, tree.read):
-        if entry.kind is EntryKind.FILE and entry.content is not None:
-            yield entry.content
+def _contents(entries: Iterable[Entry]) -> Iterator[Content]:
+    """The content of every file; what occurs twice comes twice."""
+    return (entry.content for entry in entries if entry.kind is EntryKind.FILE and entry.content is not None)
 
 
 def _stage(assembler: Assembler, arriving: int, number: int, operation: Operation) -> int:

@@ -9,7 +9,7 @@ first place in the end. A later round moves what is in the wrong place back amon
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -47,23 +47,22 @@ class StagedTree:
         """One place in the tree for each content that it has."""
         self._way: list[tuple[bytes, beneath.HeldDirectory]] = []
 
-    def aim(self, wanted: Iterable[tuple[Components, Entry]]) -> None:
+    def aim(self, wanted: Mapping[Components, Entry]) -> None:
         """Turn to a tree, the same or another one; what it has in common with the one before stays.
 
         Args:
-            wanted: Every entry, parents before children.
+            wanted: Every entry by path, parents before children.
 
         Raises:
             OSError: The disk is full or failing; aim again before anything else.
         """
-        entries = dict(wanted)
         if not exists(self._staging, TREE):
             os.mkdir(TREE, dir_fd=self._staging)
-        for path in reversed([path for path, entry in self._made.items() if not _stays(entry, entries.get(path))]):
+        for path in reversed([path for path, entry in self._made.items() if not _stays(entry, wanted.get(path))]):
             self._take_out(path, self._made[path])
             del self._made[path]
         self._awaited.clear()
-        for path, entry in entries.items():
+        for path, entry in wanted.items():
             if path not in self._made:
                 self._begin(path, entry)
 

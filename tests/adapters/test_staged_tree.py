@@ -43,7 +43,7 @@ class Place:
 
     def deliver(self, model: Model, here: set[Digest]) -> None:
         """What a transfer does: ask for what is not here, write it, put the rest in place."""
-        self.tree.aim(model.items())
+        self.tree.aim(model)
         for entry in model.values():
             if entry.kind is EntryKind.FILE and entry.content is not None and entry.content.ref not in here:
                 assert self.tree.write(entry.content.ref, data_of(entry)) or not entry.content.size
@@ -147,7 +147,7 @@ def place(tmp_path: Path) -> Place:
 
 def test_a_content_comes_to_all_its_places_as_files_of_their_own(place: Place) -> None:
     model: Model = {(b"a",): a_file(b"a"), (b"b",): a_file(b"b", executable=True)}
-    place.tree.aim(model.items())
+    place.tree.aim(model)
     assert place.tree.write(digest(b"one"), b"one")
     assert place.found() == expected(model, place.traits)
     assert not place.tree.write(digest(b"one"), b"one"), "it goes nowhere any more"
@@ -167,7 +167,7 @@ def test_a_file_that_moves_between_rounds_is_not_asked_for_again(place: Place) -
 
 def test_a_place_that_is_taken_leaves_nothing_half_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     model: Model = {(b"a",): a_file(b"a"), (b"b",): a_file(b"b")}
-    place.tree.aim(model.items())
+    place.tree.aim(model)
     real, failures = os.pwrite, iter([False, True])
 
     def write(descriptor: int, data: bytes, offset: int) -> int:
@@ -195,7 +195,7 @@ def test_a_link_where_a_directory_was_made_is_not_followed(
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     model = {(b"d",): a_directory(b"d"), (b"d", b"a"): a_file(b"a"), (b"e",): a_directory(b"e")}
-    place.tree.aim(model.items())
+    place.tree.aim(model)
     (place.root / "tree" / "d").rmdir()
     (place.root / "tree" / "d").symlink_to(outside)
     with pytest.raises(OSError, match=r"Too many levels|Not a directory"):
@@ -213,7 +213,7 @@ def _deep(names: int) -> Iterator[tuple[Components, Entry]]:
 
 def test_a_path_longer_than_the_system_takes_in_one_call(place: Place) -> None:
     model = dict(_deep(MAX_TREE_DEPTH - 1))
-    place.tree.aim(model.items())
+    place.tree.aim(model)
     assert place.tree.write(digest(b"one"), b"one")
     assert place.tree.write(digest(b"two"), b"two") is False
     assert list(reclaim(place.staging, place.contents)) == [digest(b"one")]
