@@ -48,16 +48,23 @@ class Scan:
 
     directories: Mapping[bytes, ScannedDirectory]
     records: Mapping[bytes, FileRecord]
-    indexes: Mapping[Digest, bytes]
     skipped: tuple[bytes, ...]
     """Sockets, fifos and devices: they cannot be handed off."""
     written: frozenset[bytes] = frozenset()
     """Files that somebody had open for writing while they were hashed: their times may lie from then on."""
+    built: dict[Digest, dict[Digest, bytes]] = field(default_factory=dict, compare=False, repr=False)
+    """Index objects by the content that they belong to, as far as somebody asked for them."""
 
     @property
     def root(self) -> Content:
         """The folder's own directory object."""
         return self.directories[b""].content
+
+    @property
+    def indexes(self) -> dict[Digest, bytes]:
+        """Every index object by digest; built when first asked for, because most pictures are only compared."""
+        long = (record for record in self.records.values() if record.chunks)
+        return {name: data for record in long for name, data in _indexes_of(record, self.built).items()}
 
     def objects(self) -> dict[Digest, bytes]:
         """Every directory and index object by digest."""
@@ -80,7 +87,7 @@ def _scanned(entries: tuple[Entry, ...]) -> ScannedDirectory:
     return ScannedDirectory(entries, Content(digest(data), len(data), 0, len(data)), data)
 
 
-NOTHING: Final = Scan({b"": _scanned(())}, {}, {}, ())
+NOTHING: Final = Scan({b"": _scanned(())}, {}, ())
 """The picture of an empty folder."""
 
 
@@ -100,8 +107,7 @@ def leave_out(found: Scan, paths: Collection[bytes]) -> Scan:
         kept = (entry for entry in directories[path].entries if prefix + entry.name not in gone)
         entries = tuple(_as_it_is_now(entry, directories.get(prefix + entry.name)) for entry in kept)
         directories[path] = _scanned(entries)
-    indexes = {name: data for record in records.values() for name, data in _indexes_of(record).items()}
-    return Scan(directories, records, indexes, found.skipped, found.written - gone)
+    return Scan(directories, records, found.skipped, found.written - gone, found.built)
 
 
 def lies_in(path: bytes, places: frozenset[bytes]) -> bool:
@@ -163,7 +169,7 @@ class _Walk:
         self._large: list[tuple[_Directory, bytes, bytes]] = []
         self._repositories: list[tuple[beneath.Components, git_unit.Stillness]] = []
         self._skipped: list[bytes] = []
-        self._indexes: dict[Digest, bytes] = {}
+        self._built: dict[Digest, dict[Digest, bytes]] = {}
         self._written: set[bytes] = set()
         self.records: dict[bytes, FileRecord] = {}
         self._visit(root, b"", 0)
@@ -182,7 +188,7 @@ class _Walk:
                 Entry(name, EntryKind.DIRECTORY, content=built[prefix + name].content) for name in found.children
             )
             built[found.path] = self._directory(found)
-        return Scan(built, self.records, self._indexes, tuple(self._skipped), frozenset(self._written))
+        return Scan(built, self.records, tuple(self._skipped), frozenset(self._written), self._built)
 
     def _directory(self, found: _Directory) -> ScannedDirectory:
         entries = tuple(sorted(found.entries, key=_by_name))
@@ -206,11 +212,11 @@ class _Walk:
                 self._skipped.append(prefix + name)
 
     def _take(self, opened: int, here: _Directory, path: bytes, item: os.DirEntry[str]) -> None:
-        name = os.fsencode(item.name)
         try:
             if item.is_dir(follow_symlinks=False):
-                self._take_directory(opened, here, path, name)
+                self._take_directory(opened, here, path, os.fsencode(item.name))
             elif item.is_symlink():
+                name = os.fsencode(item.name)
                 here.entries.append(Entry(name, EntryKind.SYMLINK, target=os.readlink(name, dir_fd=opened)))
             elif item.is_file(follow_symlinks=False):
                 self._take_file(opened, here, path, item.stat(follow_symlinks=False))
@@ -229,11 +235,12 @@ class _Walk:
         here.children.append(name)
 
     def _take_file(self, opened: int, here: _Directory, path: bytes, status: os.stat_result) -> None:
-        name = path.rpartition(b"/")[2]
         record = self._known.get(path)
         if record is not None and record.describes(status):
-            self._keep(here, path, HashedFile(record, _indexes_of(record)))
-        elif status.st_size <= SMALL and (hashed := _hash_beside(opened, name, status)) is not None:
+            self._keep(here, path, HashedFile(record, self._previous.built.get(record.content.ref, {})))
+            return
+        name = path.rpartition(b"/")[2]
+        if status.st_size <= SMALL and (hashed := _hash_beside(opened, name, status)) is not None:
             self._keep(here, path, hashed)
         else:
             self._large.append((here, path, name))
@@ -241,7 +248,8 @@ class _Walk:
     def _keep(self, here: _Directory, path: bytes, hashed: HashedFile) -> None:
         here.entries.append(hashed.record.entry)
         self.records[path] = hashed.record
-        self._indexes.update(hashed.indexes)
+        if hashed.indexes:
+            self._built[hashed.record.content.ref] = hashed.indexes
         if hashed.written:
             self._written.add(path)
 
@@ -289,8 +297,11 @@ def _hash_beside(opened: int, name: bytes, status: os.stat_result) -> HashedFile
         os.close(file)
 
 
-def _indexes_of(record: FileRecord) -> dict[Digest, bytes]:
-    return build_content(record.chunks)[1] if record.chunks else {}
+def _indexes_of(record: FileRecord, built: dict[Digest, dict[Digest, bytes]]) -> dict[Digest, bytes]:
+    found = built.get(record.content.ref)
+    if found is None:
+        found = built[record.content.ref] = build_content(record.chunks)[1]
+    return found
 
 
 def _unreadable(error: OSError, path: bytes) -> Exception:

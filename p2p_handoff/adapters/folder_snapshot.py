@@ -87,7 +87,7 @@ class FolderSnapshot:
         self.scan = scan
         self.rules = rules
         self.folder = beneath.HeldDirectory(os.dup(root))
-        self._objects = scan.objects()
+        self._objects: dict[Digest, bytes] | None = None
         self._places: dict[Digest, Location] | None = None
         self._lock = threading.Lock()
         self._reading = threading.local()
@@ -124,7 +124,7 @@ class FolderSnapshot:
             ContentGoneError: The file behind it vanished or changed since the snapshot.
             NotFoundError: No such object in this snapshot.
         """
-        known = self._objects.get(digest) or self._parent.get(digest)
+        known = self._held().get(digest) or self._parent.get(digest)
         if known is not None:
             return known
         if digest == EMPTY.ref:
@@ -162,6 +162,12 @@ class FolderSnapshot:
         """The directory objects, to be remembered."""
         directories = self.scan.directories.values()
         return TreePack(self.root, {directory.content.ref: directory.data for directory in directories})
+
+    def _held(self) -> dict[Digest, bytes]:
+        with self._lock:
+            if self._objects is None:
+                self._objects = self.scan.objects()
+            return self._objects
 
     def _located(self) -> dict[Digest, Location]:
         with self._lock:
