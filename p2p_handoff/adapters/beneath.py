@@ -125,9 +125,14 @@ def status(root: int, path: Components) -> os.stat_result | None:
         with directory(root, path[:-1]) as parent:
             return os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+        if is_absence(error):
             return None
         raise
+
+
+def is_absence(error: OSError) -> bool:
+    """True when an error says that there is nothing at a path, or no directory on the way to it."""
+    return error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def create_file(parent: int, name: bytes) -> int:

@@ -10,22 +10,23 @@ from __future__ import annotations
 import os
 import platform
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from typing_extensions import override
 
-from p2p_handoff.adapters import beneath, stat_cache, tree_pack
+from p2p_handoff.adapters import beneath, tree_pack
 from p2p_handoff.adapters.base import Adapter, OpenPart, PartPicture, Purpose, Screen, Staging, Want, whole
+from p2p_handoff.adapters.changes import Changes
 from p2p_handoff.adapters.folder_commit import SealedFolder
 from p2p_handoff.adapters.folder_keep import FolderShelf, KeptFolder, keep_still
-from p2p_handoff.adapters.folder_scan import NOTHING, Scan, scan, unchanged_since
+from p2p_handoff.adapters.folder_memory import FolderMemory
 from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.adapters.folder_staging import Arrival, FolderStaging
-from p2p_handoff.adapters.ignore import IGNORE_FILE, is_own, load_rules
-from p2p_handoff.adapters.stat_cache import FileRecord
+from p2p_handoff.adapters.ignore import IGNORE_FILE, IgnoreRules, is_own, load_rules
+from p2p_handoff.adapters.mappings import mapped_for_writing
 from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.adapters.watcher import Watch, Watching, watch
 from p2p_handoff.content.digests import Digest
@@ -35,7 +36,10 @@ from p2p_handoff.errors import ContentGoneError, NotFoundError, UsageError
 from p2p_handoff.session.manifest import PartType
 
 _DRAIN: Final = 0.5
-"""Seconds that a freeze waits for the watcher to report what happened before."""
+"""Seconds that a picture waits for the watcher to report what happened before; then the folder is walked."""
+_WALKED: Final = 5_000
+"""Files up to which a freeze walks: to look at each costs no more than to ask every process for its mappings."""
+_NO_OBJECTS: Final[Mapping[Digest, bytes]] = MappingProxyType({})
 
 
 class OpenFolder(OpenPart):
@@ -58,9 +62,9 @@ class OpenFolder(OpenPart):
         self._state = _open_state(state)
         self._device = device
         self._watch = watching
-        self._known: Mapping[bytes, FileRecord] | None = None
-        self._written: set[bytes] = set()
-        self._previous: Scan = NOTHING
+        self._memory = FolderMemory(self._state)
+        self._rules: IgnoreRules | None = None
+        self._last: FolderSnapshot | None = None
         self._turn = threading.RLock()
         self._watchers: list[Watching] = []
         self._parent: TreePack | None = None
@@ -72,25 +76,27 @@ class OpenFolder(OpenPart):
         with self._turn:
             return self._picture()
 
-    def _picture(self) -> FolderSnapshot:
+    def _picture(self, *, walk: bool = False) -> FolderSnapshot:
         folder = self._open()
-        rules = load_rules(folder.descriptor)
-        if self._known is None:
-            self._known = stat_cache.load(self._state.descriptor)
-        began = time.time_ns()
+        changes = None if walk else self._changes()
+        rules = self._rules = load_rules(folder.descriptor)
         with beneath.typed_errors(f"read {str(self.path)!r}"):
-            found = scan(folder.descriptor, self._known, rules, self._previous)
-            self._remember(found, began)
-        return FolderSnapshot(folder.descriptor, found, rules, self._parent_objects())
+            found = self._memory.look(folder.descriptor, rules, changes)
+        last, parent = self._last, self._parent_objects()
+        if last is None or last.scan is not found or not last.is_of(folder.descriptor, parent):
+            self._last = last = FolderSnapshot(folder.descriptor, found, rules, parent)
+        return last
+
+    def _changes(self) -> Changes | None:
+        """What changed since the last picture; None when nobody knows."""
+        known = [watcher.changes() if watcher.drain(_DRAIN) else None for watcher in self._watchers]
+        return next((changes for changes in known if changes is not None), None)
 
     @override
     def freeze(self, screen: Screen = whole) -> PartPicture:
         """The last picture before a grant, remembered so that ``release`` finds it after a restart."""
-        for watcher in self._watchers:
-            watcher.drain(_DRAIN)
         with self._turn:
-            self._trust_no_mapping()
-            picture = screen(self._picture())
+            picture = screen(self._still_picture())
         assert isinstance(picture, FolderSnapshot), "a screen thins out what it is given"
         with beneath.typed_errors("remember the frozen state"):
             pack = picture.pack()
@@ -146,7 +152,7 @@ class OpenFolder(OpenPart):
     def keep(self, shelf: Path) -> FolderSnapshot:
         """Keep the folder as it is now; see ``OpenPart.keep``."""
         with self._turn:
-            self._trust_no_mapping()
+            self._memory.doubt(mapped_for_writing(self.path))
         return keep_still(self.snapshot, FolderShelf(shelf))
 
     @override
@@ -179,7 +185,7 @@ class OpenFolder(OpenPart):
     def _parent_objects(self) -> Mapping[Digest, bytes]:
         if self._parent is None:
             self._parent = tree_pack.load(self._state.descriptor, tree_pack.PARENT)
-        return self._parent.objects if self._parent is not None else {}
+        return self._parent.objects if self._parent is not None else _NO_OBJECTS
 
     @override
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
@@ -197,23 +203,11 @@ class OpenFolder(OpenPart):
     def _remembered(self, name: bytes) -> tree_pack.TreePack | None:
         return tree_pack.load(self._state.descriptor, name)
 
-    def _remember(self, found: Scan, began: int) -> None:
-        """Trust what was hashed as long as its status stays, but for what may change under the same status."""
-        self._written |= found.written
-        if self._known is None or not unchanged_since(found.records, self._known):
-            lasting = {path: record for path, record in found.records.items() if path not in self._written}
-            stat_cache.save(self._state.descriptor, lasting, began)
-        self._known = {
-            path: record for path, record in found.records.items() if not stat_cache.is_racy(record.ctime_ns, began)
-        }
-        self._written &= self._known.keys()
-        self._previous = found
-
-    def _trust_no_mapping(self) -> None:
-        """A file that somebody writes to through a mapping is stamped once and not again: it is read once more."""
-        if self._known is not None:
-            self._known = {path: record for path, record in self._known.items() if path not in self._written}
-        self._written.clear()
+    def _still_picture(self) -> FolderSnapshot:
+        """A picture that trusts no mapping: what is written through one is stamped once, and told to no watcher."""
+        few = self._last is None or self._last.items <= _WALKED
+        self._memory.doubt(() if few else mapped_for_writing(self.path))
+        return self._picture(walk=few)
 
     def _is_relevant(self, changed: str) -> bool:
         try:
@@ -224,11 +218,13 @@ class OpenFolder(OpenPart):
             return True
         if any(is_own(name) for name in path.split(b"/")):
             return False
-        try:
-            folder = self._open()
-        except ContentGoneError:
-            return True  # Whoever looks says so in words.
-        return not load_rules(folder.descriptor).ignores_within(path, directory=False)
+        if self._rules is None:
+            try:
+                folder = self._open()
+            except ContentGoneError:
+                return True  # Whoever looks says so in words.
+            self._rules = load_rules(folder.descriptor)
+        return not self._rules.ignores_within(path, directory=False)
 
     def _open(self) -> beneath.HeldDirectory:
         try:

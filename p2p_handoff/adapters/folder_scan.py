@@ -1,131 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns a directory on disk into a Merkle tree of directory objects. Layer: I/O ring, adapters.
 
-Specification: docs/specs/adapters.md §2-4. One walk with held descriptors looks at every status; only files that
-the stat cache does not know are read: small ones at once, large ones by a pool (BLAKE3 and reads release the
-interpreter's lock). The objects are built from the leaves up, and those of directories in which nothing changed
-are taken from the previous scan.
+Specification: docs/specs/adapters.md §2-4. ``scan`` walks with held descriptors and looks at every status; ``rescan``
+looks only at what a watcher named, and takes the rest from the last picture. Either way only files that the stat
+cache does not know are read: small ones at once, large ones by a pool (BLAKE3 and reads release the interpreter's
+lock). The objects are built from the leaves up, and those of directories in which nothing changed are reused.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from p2p_handoff.adapters import beneath, git_unit
+from p2p_handoff.adapters.changes import Changes
 from p2p_handoff.adapters.file_hash import SMALL, HashedFile, hash_file, hash_small
 from p2p_handoff.adapters.ignore import IgnoreRules, looks_like_staging
-from p2p_handoff.adapters.stat_cache import FileRecord
-from p2p_handoff.content.digests import Digest, digest
-from p2p_handoff.content.objects import Content, Entry, EntryKind, build_content, encode_directory
+from p2p_handoff.adapters.scanned import NOTHING, Scan, ScannedDirectory, by_name, depth, lies_in, parents, scanned
+from p2p_handoff.adapters.stat_cache import FileRecord, lasting
+from p2p_handoff.content.digests import Digest
+from p2p_handoff.content.objects import Entry, EntryKind
 from p2p_handoff.errors import PathError, StorageError
 from p2p_handoff.limits import MAX_TREE_DEPTH
 
 _WORKERS: Final = min(4, os.cpu_count() or 1)
 _GIT_ATTEMPTS: Final = 3
 """Scans of a folder whose repositories keep moving, before the last one stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScannedDirectory:
-    """One directory as it was found."""
-
-    entries: tuple[Entry, ...]
-    """Sorted by name."""
-    content: Content
-    data: bytes
-    """Its directory object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """One picture of a folder. Paths are relative, joined by ``/``; the folder itself is the empty path."""
-
-    directories: Mapping[bytes, ScannedDirectory]
-    records: Mapping[bytes, FileRecord]
-    skipped: tuple[bytes, ...]
-    """Sockets, fifos and devices: they cannot be handed off."""
-    written: frozenset[bytes] = frozenset()
-    """Files that somebody had open for writing while they were hashed: their times may lie from then on."""
-    built: dict[Digest, dict[Digest, bytes]] = field(default_factory=dict, compare=False, repr=False)
-    """Index objects by the content that they belong to, as far as somebody asked for them."""
-
-    @property
-    def root(self) -> Content:
-        """The folder's own directory object."""
-        return self.directories[b""].content
-
-    @property
-    def indexes(self) -> dict[Digest, bytes]:
-        """Every index object by digest; built when first asked for, because most pictures are only compared."""
-        long = (record for record in self.records.values() if record.chunks)
-        return {name: data for record in long for name, data in _indexes_of(record, self.built).items()}
-
-    def objects(self) -> dict[Digest, bytes]:
-        """Every directory and index object by digest."""
-        found = {directory.content.ref: directory.data for directory in self.directories.values()}
-        found.update(self.indexes)
-        return found
-
-    def entry(self, path: beneath.Components) -> Entry | None:
-        """What was found at a path."""
-        parent = self.directories.get(b"/".join(path[:-1]))
-        if parent is None:
-            return None
-        place = bisect_left(parent.entries, path[-1], key=_by_name)
-        found = parent.entries[place : place + 1]
-        return found[0] if found and found[0].name == path[-1] else None
-
-
-def _scanned(entries: tuple[Entry, ...]) -> ScannedDirectory:
-    data = encode_directory(entries)
-    return ScannedDirectory(entries, Content(digest(data), len(data), 0, len(data)), data)
-
-
-NOTHING: Final = Scan({b"": _scanned(())}, {}, ())
-"""The picture of an empty folder."""
-
-
-def leave_out(found: Scan, paths: Collection[bytes]) -> Scan:
-    """A picture as if some paths, and what lies beneath them, were not there. Empty directories stay.
-
-    Args:
-        found: The picture.
-        paths: What to leave out; one that is not there changes nothing.
-    """
-    gone = frozenset(paths)
-    records = {path: record for path, record in found.records.items() if not lies_in(path, gone)}
-    directories = {path: known for path, known in found.directories.items() if not lies_in(path, gone)}
-    touched = {above for path in gone for above in _parents(path) if above in directories}
-    for path in sorted(touched, key=lambda path: path.count(b"/") + bool(path), reverse=True):
-        prefix = path + b"/" if path else b""
-        kept = (entry for entry in directories[path].entries if prefix + entry.name not in gone)
-        entries = tuple(_as_it_is_now(entry, directories.get(prefix + entry.name)) for entry in kept)
-        directories[path] = _scanned(entries)
-    return Scan(directories, records, found.skipped, found.written - gone, found.built)
-
-
-def lies_in(path: bytes, places: frozenset[bytes]) -> bool:
-    """True for a path that is one of some places or lies beneath one."""
-    if path in places:
-        return True
-    return bool(places) and any(above in places for above in _parents(path) if above)
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    """The directories that a path lies in, the nearest first; the last one is the folder itself, the empty path."""
-    while path:
-        path = path.rpartition(b"/")[0]
-        yield path
-
-
-def _as_it_is_now(entry: Entry, directory: ScannedDirectory | None) -> Entry:
-    return entry if directory is None else replace(entry, content=directory.content)
 
 
 def scan(root: int, known: Mapping[bytes, FileRecord], rules: IgnoreRules, previous: Scan = NOTHING) -> Scan:
@@ -142,38 +47,131 @@ def scan(root: int, known: Mapping[bytes, FileRecord], rules: IgnoreRules, previ
         StorageError: Something cannot be read.
         PathError: The tree is too deep, or a directory too large.
     """
+    began = time.time_ns()
     found = _Walk(root, known, rules, previous)
+    found.everything()
     for _ in range(_GIT_ATTEMPTS - 1):
         if found.repositories_held_still():
             break
-        found = _Walk(root, found.records, rules, previous)
+        found = _Walk(root, lasting(found.records, began), rules, previous)
+        found.everything()
     return found.result()
+
+
+def rescan(root: int, known: Mapping[bytes, FileRecord], rules: IgnoreRules, previous: Scan, changes: Changes) -> Scan:
+    """Take a picture of a folder of which only some paths may have changed.
+
+    Args:
+        root: As for ``scan``.
+        known: As for ``scan``.
+        rules: Those of the previous scan.
+        previous: The last scan.
+        changes: Everything that may differ from it.
+
+    Raises:
+        ContentGoneError, StorageError, PathError: As for ``scan``.
+    """
+    found = _Walk(root, known, rules, previous)
+    found.only(changes)
+    if found.repositories_held_still():
+        return found.result()
+    return scan(root, known, rules, previous)
+
+
+class _Item(Protocol):
+    """What stands under a name, in the shape of ``os.DirEntry``."""
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool: ...
+
+    def is_symlink(self) -> bool: ...
+
+    def is_file(self, *, follow_symlinks: bool) -> bool: ...
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An item that was looked at by its name."""
+
+    status: os.stat_result
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:  # noqa: ARG002 - never followed
+        return stat.S_ISDIR(self.status.st_mode)
+
+    def is_symlink(self) -> bool:
+        return stat.S_ISLNK(self.status.st_mode)
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:  # noqa: ARG002 - never followed
+        return stat.S_ISREG(self.status.st_mode)
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:  # noqa: ARG002 - never followed
+        return self.status
 
 
 @dataclass(slots=True)
 class _Directory:
+    """A directory that is being looked at."""
+
     path: bytes
-    entries: list[Entry] = field(default_factory=list)
-    children: list[bytes] = field(default_factory=list)
+    entries: dict[bytes, Entry] = field(default_factory=dict)
+    """Files and links by name."""
+    children: set[bytes] = field(default_factory=set)
+    """Names of directories."""
+
+    def forget(self, name: bytes) -> None:
+        self.entries.pop(name, None)
+        self.children.discard(name)
 
 
 class _Walk:
-    """One pass over a folder; see ``scan`` for the arguments."""
+    """One pass over a folder, or over parts of it; see ``scan`` for the arguments."""
 
     def __init__(self, root: int, known: Mapping[bytes, FileRecord], rules: IgnoreRules, previous: Scan) -> None:
         self._root = root
         self._known = known
         self._rules = rules
         self._previous = previous
-        self._directories: list[_Directory] = []
-        self._large: list[tuple[_Directory, bytes, bytes]] = []
+        self._directories: dict[bytes, _Directory] = {}
+        self._kept: dict[bytes, ScannedDirectory] = {}
+        """Directories of the previous scan that stand as they are."""
+        self._large: list[tuple[_Directory, bytes]] = []
         self._repositories: list[tuple[beneath.Components, git_unit.Stillness]] = []
         self._skipped: list[bytes] = []
         self._built: dict[Digest, dict[Digest, bytes]] = {}
         self._written: set[bytes] = set()
+        self._linked: set[bytes] = set()
+        self._shared: set[int] = set()
+        """Inodes of these."""
+        self._hashed: dict[bytes, FileRecord] = {}
         self.records: dict[bytes, FileRecord] = {}
-        self._visit(root, b"", 0)
+
+    def everything(self) -> None:
+        """Look at all there is."""
+        self._visit(self._root, b"")
         self._hash_large()
+
+    def only(self, changes: Changes) -> None:
+        """Look at what may have changed, and take over the rest."""
+        before = self._previous
+        self.records, self._kept = dict(before.records), dict(before.directories)
+        self._built.update(before.built)
+        units = {unit for path in changes.entries if (unit := _unit(path)) != path}
+        trees = units | {_unit(path) for path in changes.trees}
+        looked = frozenset(trees | changes.entries)
+        self._skipped += [path for path in before.skipped if not lies_in(path, looked)]
+        self._linked |= before.linked
+        for path in sorted(looked):
+            if not any(above in trees for above in parents(path)):
+                self._look_again(path, deep=path in trees)
+        for path in sorted(self._other_names() - looked):
+            self._look_again(path, deep=False)
+        self._hash_large()
+
+    def _other_names(self) -> set[bytes]:
+        """Files that just got further names: who wrote through one of these is not told of under the others."""
+        fresh = self._shared - {self.records[path].inode for path in self._previous.linked if path in self.records}
+        return {path for path, record in self.records.items() if record.inode in fresh} if fresh else set()
 
     def repositories_held_still(self) -> bool:
         """False when git changed a repository while it was read."""
@@ -181,43 +179,55 @@ class _Walk:
 
     def result(self) -> Scan:
         """The picture: children before parents, so that a parent can name them."""
-        built: dict[bytes, ScannedDirectory] = {}
-        for found in reversed(self._directories):
-            prefix = found.path + b"/" if found.path else b""
-            found.entries.extend(
-                Entry(name, EntryKind.DIRECTORY, content=built[prefix + name].content) for name in found.children
-            )
-            built[found.path] = self._directory(found)
-        return Scan(built, self.records, tuple(self._skipped), frozenset(self._written), self._built)
+        above = {parent for path in self._directories for parent in parents(path)}
+        for path in above - self._directories.keys():
+            self._reopened(path)
+        built = self._kept
+        for path in sorted(self._directories, key=depth, reverse=True):
+            found = self._directories[path]
+            prefix = path + b"/" if path else b""
+            for name in found.children:
+                found.entries[name] = Entry(name, EntryKind.DIRECTORY, content=built[prefix + name].content)
+            built[path] = self._directory(found)
+        return Scan(
+            directories=built,
+            records=self.records,
+            skipped=tuple(self._skipped),
+            written=frozenset(self._written),
+            linked=frozenset(self._linked),
+            hashed=self._hashed,
+            built=self._built,
+        )
 
     def _directory(self, found: _Directory) -> ScannedDirectory:
-        entries = tuple(sorted(found.entries, key=_by_name))
+        entries = tuple(sorted(found.entries.values(), key=by_name))
         before = self._previous.directories.get(found.path)
         if before is not None and before.entries == entries:
             return before
-        return _scanned(entries)
+        return scanned(entries)
 
-    def _visit(self, opened: int, path: bytes, depth: int) -> None:
-        if depth >= MAX_TREE_DEPTH:
+    # --- all of a directory -------------------------------------------------------------------
+
+    def _visit(self, opened: int, path: bytes) -> None:
+        if depth(path) >= MAX_TREE_DEPTH:
             raise PathError(f"{os.fsdecode(path)!r} is nested deeper than {MAX_TREE_DEPTH} directories")
-        here = _Directory(path)
-        self._directories.append(here)
+        here = self._directories[path] = _Directory(path)
         prefix = path + b"/" if path else b""
         with os.scandir(opened) as items:
             listed = [(item, os.fsencode(item.name)) for item in items]
         for item, name in listed:
             if not self._rules.ignores(prefix + name, directory=item.is_dir(follow_symlinks=False)):
-                self._take(opened, here, prefix + name, item)
+                self._take(opened, here, name, item)
             elif looks_like_staging(name):
                 self._skipped.append(prefix + name)
 
-    def _take(self, opened: int, here: _Directory, path: bytes, item: os.DirEntry[str]) -> None:
+    def _take(self, opened: int, here: _Directory, name: bytes, item: _Item) -> None:
+        path = here.path + b"/" + name if here.path else name
         try:
             if item.is_dir(follow_symlinks=False):
-                self._take_directory(opened, here, path, os.fsencode(item.name))
+                self._take_directory(opened, here, path, name)
             elif item.is_symlink():
-                name = os.fsencode(item.name)
-                here.entries.append(Entry(name, EntryKind.SYMLINK, target=os.readlink(name, dir_fd=opened)))
+                here.entries[name] = Entry(name, EntryKind.SYMLINK, target=os.readlink(name, dir_fd=opened))
             elif item.is_file(follow_symlinks=False):
                 self._take_file(opened, here, path, item.stat(follow_symlinks=False))
             else:
@@ -231,50 +241,113 @@ class _Walk:
         with beneath.directory(opened, (name,)) as child:
             if name == git_unit.GIT:
                 self._repositories.append((tuple(path.split(b"/")), git_unit.wait_until_still(child)))
-            self._visit(child, path, path.count(b"/") + 1)
-        here.children.append(name)
+            self._visit(child, path)
+        here.children.add(name)
 
     def _take_file(self, opened: int, here: _Directory, path: bytes, status: os.stat_result) -> None:
+        if status.st_nlink > 1:
+            self._linked.add(path)
+            self._shared.add(status.st_ino)
         record = self._known.get(path)
         if record is not None and record.describes(status):
-            self._keep(here, path, HashedFile(record, self._previous.built.get(record.content.ref, {})))
+            self._keep(here, path, record)
+            if record.chunks and (indexes := self._previous.built.get(record.content.ref)) is not None:
+                self._built[record.content.ref] = indexes
             return
         name = path.rpartition(b"/")[2]
         if status.st_size <= SMALL and (hashed := _hash_beside(opened, name, status)) is not None:
-            self._keep(here, path, hashed)
+            self._keep_hashed(here, path, hashed)
         else:
-            self._large.append((here, path, name))
+            self._large.append((here, path))
 
-    def _keep(self, here: _Directory, path: bytes, hashed: HashedFile) -> None:
-        here.entries.append(hashed.record.entry)
-        self.records[path] = hashed.record
+    def _keep(self, here: _Directory, path: bytes, record: FileRecord) -> None:
+        here.entries[record.entry.name] = record.entry
+        self.records[path] = record
+
+    def _keep_hashed(self, here: _Directory, path: bytes, hashed: HashedFile) -> None:
+        self._keep(here, path, hashed.record)
+        self._hashed[path] = hashed.record
         if hashed.indexes:
             self._built[hashed.record.content.ref] = hashed.indexes
         if hashed.written:
             self._written.add(path)
 
+    # --- one name of a directory --------------------------------------------------------------
+
+    def _look_again(self, path: bytes, *, deep: bool) -> None:
+        *above, name = path.split(b"/")
+        here = self._reopened(b"/".join(above))
+        if here is None:
+            return  # What it lies in is left out, or gone: then that is told as well.
+        try:
+            with beneath.directory(self._root, tuple(above)) as opened:
+                self._replace(opened, here, name, deep=deep)
+        except OSError as error:
+            if not beneath.is_absence(error):
+                raise _unreadable(error, here.path) from error
+
+    def _replace(self, opened: int, here: _Directory, name: bytes, *, deep: bool) -> None:
+        path = here.path + b"/" + name if here.path else name
+        item = _status_of(opened, name)
+        if item is not None and item.is_dir(follow_symlinks=False) and name in here.children and not deep:
+            return  # What lies beneath is told by itself.
+        here.forget(name)
+        self._forget(path)
+        ignored = item is None or self._rules.ignores(path, directory=item.is_dir(follow_symlinks=False))
+        if item is not None and not ignored:
+            self._take(opened, here, name, item)
+        elif item is not None and looks_like_staging(name):
+            self._skipped.append(path)
+
+    def _reopened(self, path: bytes) -> _Directory | None:
+        """A directory of the previous picture, as it stands so far; None when it was not in it, or is not any more."""
+        if path not in self._directories and path in self._kept:
+            here = self._directories[path] = _Directory(path)
+            for entry in self._kept[path].entries:
+                if entry.kind is EntryKind.DIRECTORY:
+                    here.children.add(entry.name)
+                else:
+                    here.entries[entry.name] = entry
+        return self._directories.get(path)
+
+    def _forget(self, path: bytes) -> None:
+        """Whatever was beneath a path, and under it."""
+        pending = [path]
+        while pending:
+            gone = pending.pop()
+            record = self.records.pop(gone, None)
+            if record is not None:
+                self._built.pop(record.content.ref, None)
+            self._linked.discard(gone)
+            self._directories.pop(gone, None)
+            directory = self._kept.pop(gone, None)
+            pending += [gone + b"/" + entry.name for entry in directory.entries] if directory is not None else []
+
+    # --- large files --------------------------------------------------------------------------
+
     def _hash_large(self) -> None:
         if not self._large:
             return
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="hash") as pool:
-            jobs = [(item, pool.submit(self._hash, item[1], item[2])) for item in self._large]
+            jobs = [(item, pool.submit(self._hash, item[1])) for item in self._large]
             try:
-                for (here, path, _), job in jobs:
+                for (here, path), job in jobs:
                     self._collect(here, path, job)
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def _collect(self, here: _Directory, path: bytes, job: Future[HashedFile]) -> None:
         try:
-            self._keep(here, path, job.result())
+            self._keep_hashed(here, path, job.result())
         except FileNotFoundError:
             pass  # as in _take
         except OSError as error:
             raise _unreadable(error, path) from error
 
-    def _hash(self, path: bytes, name: bytes) -> HashedFile:
-        with beneath.file(self._root, tuple(path.split(b"/"))) as opened:
-            return hash_file(opened, name)
+    def _hash(self, path: bytes) -> HashedFile:
+        components = tuple(path.split(b"/"))
+        with beneath.file(self._root, components) as opened:
+            return hash_file(opened, components[-1])
 
     def _still(self, path: beneath.Components) -> git_unit.Stillness | None:
         try:
@@ -284,8 +357,19 @@ class _Walk:
             return None
 
 
-def _by_name(entry: Entry) -> bytes:
-    return entry.name
+def _unit(path: bytes) -> bytes:
+    """The path of the repository that a path lies in, which is looked at as a whole; else the path itself."""
+    components = path.split(b"/")
+    if git_unit.GIT not in components:
+        return path
+    return b"/".join(components[: components.index(git_unit.GIT) + 1])
+
+
+def _status_of(opened: int, name: bytes) -> _Found | None:
+    try:
+        return _Found(os.stat(name, dir_fd=opened, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
 
 
 def _hash_beside(opened: int, name: bytes, status: os.stat_result) -> HashedFile | None:
@@ -297,25 +381,8 @@ def _hash_beside(opened: int, name: bytes, status: os.stat_result) -> HashedFile
         os.close(file)
 
 
-def _indexes_of(record: FileRecord, built: dict[Digest, dict[Digest, bytes]]) -> dict[Digest, bytes]:
-    found = built.get(record.content.ref)
-    if found is None:
-        found = built[record.content.ref] = build_content(record.chunks)[1]
-    return found
-
-
 def _unreadable(error: OSError, path: bytes) -> Exception:
     if isinstance(error, PermissionError):
         advice = "make it readable, or list it in .handoffignore"
         return StorageError(f"{os.fsdecode(path)!r} cannot be read: permission denied", advice=advice)
     return beneath.typed(error, f"read {os.fsdecode(path)!r}")
-
-
-def unchanged_since(records: Mapping[bytes, FileRecord], known: Mapping[bytes, FileRecord]) -> bool:
-    """True when a scan found nothing that the cache did not know: then the cache file stays as it is."""
-    return len(records) == len(known) and all(known.get(path) is record for path, record in records.items())
-
-
-def total_bytes(records: Iterable[FileRecord]) -> int:
-    """Bytes of all files together."""
-    return sum(record.content.size for record in records)

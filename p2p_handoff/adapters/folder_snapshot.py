@@ -16,9 +16,9 @@ from types import MappingProxyType
 
 from p2p_handoff.adapters import beneath
 from p2p_handoff.adapters.base import Piece
-from p2p_handoff.adapters.folder_scan import Scan, leave_out, total_bytes
 from p2p_handoff.adapters.held_files import HeldFiles
 from p2p_handoff.adapters.ignore import IgnoreRules
+from p2p_handoff.adapters.scanned import Scan, leave_out
 from p2p_handoff.adapters.tree_pack import TreePack
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.content.objects import EMPTY
@@ -88,9 +88,14 @@ class FolderSnapshot:
         self.rules = rules
         self.folder = beneath.HeldDirectory(os.dup(root))
         self._objects: dict[Digest, bytes] | None = None
+        self._total: int | None = None
         self._places: dict[Digest, Location] | None = None
         self._lock = threading.Lock()
         self._reading = threading.local()
+
+    def is_of(self, folder: int, parent: Mapping[Digest, bytes]) -> bool:
+        """True when this shows the folder behind a descriptor, with the same objects of a fork's parent."""
+        return parent is self._parent and os.path.samestat(os.fstat(folder), os.fstat(self.folder.descriptor))
 
     @property
     def root(self) -> Digest:
@@ -105,7 +110,9 @@ class FolderSnapshot:
     @property
     def total_bytes(self) -> int:
         """Bytes of all files; what is there twice counts twice, as it does for people."""
-        return total_bytes(self.scan.records.values())
+        if self._total is None:
+            self._total = self.scan.total_bytes
+        return self._total
 
     @property
     def items(self) -> int:

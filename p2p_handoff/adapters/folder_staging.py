@@ -24,12 +24,12 @@ from p2p_handoff.adapters.folder_commit import SealedFolder, remove_staging
 from p2p_handoff.adapters.folder_journal import ARRIVING, JOURNAL, NEW_BASE, OLD_BASE, Journal
 from p2p_handoff.adapters.folder_place import CONFLICTS, PROGRESS
 from p2p_handoff.adapters.folder_plan import Operation, Step, Trees, plan, plan_merge
-from p2p_handoff.adapters.folder_scan import NOTHING, lies_in
 from p2p_handoff.adapters.folder_snapshot import FolderSnapshot
 from p2p_handoff.adapters.ignore import IGNORE_FILE, MAX_IGNORE_FILE, IgnoreRules, staging_name
 from p2p_handoff.adapters.incoming_tree import IncomingTree
 from p2p_handoff.adapters.object_log import ObjectLog
 from p2p_handoff.adapters.platform_files import sync_filesystem
+from p2p_handoff.adapters.scanned import NOTHING, lies_in
 from p2p_handoff.adapters.staged_contents import CONTENTS, StagedContents, staged_name
 from p2p_handoff.adapters.staged_tree import StagedTree, reclaim
 from p2p_handoff.adapters.tree_pack import TreePack

@@ -63,6 +63,7 @@ class IgnoreRules:
     """
 
     def __init__(self, text: bytes = b"") -> None:
+        self.text = text
         lines = text.decode("utf-8", "surrogateescape").splitlines()
         self._spec = GitIgnoreSpec.from_lines([line for line in lines if _is_pattern(line)])
         self._empty = not any(pattern.include is not None for pattern in self._spec.patterns)

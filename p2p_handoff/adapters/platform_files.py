@@ -33,6 +33,13 @@ _F_SETSIG: Final = 10  # one number on every Linux architecture
 _FICLONE: Final = 0x40049409
 """ioctl_ficlone(2): btrfs, XFS and others let two files share their blocks until one is written to."""
 
+_TELLING: Final = frozenset({
+    0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1, 0xCA451A4E, 0x794C7630, 0x01021994, 0x858458F6,
+})  # fmt: skip
+"""statfs(2): ext2 to 4, XFS, btrfs, F2FS, ZFS, bcachefs, overlayfs, tmpfs, ramfs: every change is this kernel's."""
+_STATFS_BYTES: Final = 256
+"""Room for ``struct statfs``, which is 120 bytes at most; its first word is the type."""
+
 SWAP_SUFFIX: Final = b".swap"
 """Appended to the staged name while an exchange without kernel support is under way."""
 
@@ -249,6 +256,18 @@ def sync_filesystem(descriptor: int) -> None:
         os.fsync(descriptor)  # The former may only have begun.
     elif call(ctypes.c_int(descriptor)) != 0:
         _raise_errno(b"syncfs")
+
+
+def tells_changes(directory: bytes) -> bool:
+    """True where every change of a file is reported to who watches; not where another machine can make one.
+
+    Args:
+        directory: Path of a directory on the file system.
+    """
+    found = ctypes.create_string_buffer(_STATFS_BYTES)
+    if not sys.platform.startswith("linux") or _LIBC.statfs(ctypes.c_char_p(directory), found) != 0:
+        return False
+    return ctypes.c_ulong.from_buffer(found).value in _TELLING
 
 
 def clone(source: int, target: int) -> bool:

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remembers which content a file had when its status looked the same. Layer: I/O ring, adapters.
 
-Specification: docs/specs/adapters.md §3. One compact file in the part's state directory, replaced atomically. A
-damaged or foreign file counts as empty: everything is hashed again. A file whose status changed so shortly
-before it was hashed that another change could hide in the same tick is not remembered (git calls it racy).
+Specification: docs/specs/adapters.md §3. One compact file in the part's state directory: segments, of which later ones
+say what changed since. A damaged segment counts as the end of the file: what it knew is hashed again. A file whose
+status changed so shortly before it was hashed that another change could hide in the same tick is not remembered (git
+calls it racy).
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
 
 from p2p_handoff.adapters import beneath
 from p2p_handoff.content.digests import DIGEST_BYTES, Digest, digest
@@ -23,14 +26,16 @@ from p2p_handoff.limits import GIB
 CACHE_FILE: Final = b"stat-cache"
 MAX_CACHE_FILE: Final = GIB
 """Bytes of a cache file that are read: some five million files."""
-_MAGIC: Final = b"p2phSC01"
-_HEADER: Final = struct.Struct("<8s32sQQ")  # magic, digest of the rest, bytes of paths, bytes of records
+_MAGIC: Final = b"p2phSC02"
+_HEADER: Final = struct.Struct("<8s32sQQQ")  # magic, digest of the rest, bytes of paths, of records, of chunks
 _RECORD: Final = struct.Struct("<qqQQ?B32sII")  # mtime, ctime, inode, size, executable, level, ref, ref size, chunks
 _CHUNK: Final = struct.Struct("<32sI")
 
 _SECOND_NS: Final = 1_000_000_000
 _TICK_NS: Final = 50_000_000
 """Kernels stamp files once per timer tick, at most 10 ms: five times that."""
+_SLACK_NS: Final = 20_000_000
+"""The clock may be set back by so much unnoticed: together with a tick it is less than what makes a file racy."""
 _COARSE_NS: Final = 3 * _SECOND_NS
 """File systems that keep whole seconds (two on FAT)."""
 
@@ -72,29 +77,103 @@ def is_racy(ctime_ns: int, now_ns: int) -> bool:
     return now_ns < ctime_ns + window
 
 
-def load(state: int) -> dict[bytes, FileRecord]:
-    """The records by path relative to the part; empty where there is no usable cache file.
+def lasting(records: Mapping[bytes, FileRecord], now_ns: int) -> dict[bytes, FileRecord]:
+    """The records that may be trusted as long as the status stays.
+
+    Args:
+        records: By path.
+        now_ns: Wall clock before the first of them was hashed, nanoseconds since 1970: later changes are racy.
+    """
+    return {path: record for path, record in records.items() if not is_racy(record.ctime_ns, now_ns)}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When somebody looked."""
+
+    wall_ns: int
+    """What the clock on the wall said, nanoseconds since 1970: it can be set."""
+    steady_ns: int
+    """What a clock said that nobody sets, nanoseconds since whenever."""
+
+
+def now() -> Moment:
+    """This moment."""
+    steady = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return Moment(time.time_ns(), time.clock_gettime_ns(steady))
+
+
+def trusted_still(records: dict[bytes, FileRecord], last: Moment, here: Moment) -> dict[bytes, FileRecord]:
+    """What of the records may be trusted after the wall clock was set back: an edit may bear a time that was before.
+
+    Args:
+        records: By path; all of them were trusted at ``last``.
+        last: When they were looked at last.
+        here: Now.
+    """
+    passed = here.steady_ns - last.steady_ns
+    if here.wall_ns - last.wall_ns >= passed - _SLACK_NS:
+        return records
+    return lasting(records, here.wall_ns - passed)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a cache file knows."""
+
+    records: dict[bytes, FileRecord] = field(default_factory=dict)
+    """By path relative to the part; also of files that are gone by now."""
+    rows: int = 0
+    """Records in the file, those that later ones replace included."""
+    whole: bool = False
+    """False when the file is missing or damaged: nothing may be appended then."""
+
+
+def load(state: int) -> Loaded:
+    """What is known; nothing where there is no usable cache file.
 
     Args:
         state: Descriptor of the part's state directory.
     """
     try:
-        data = beneath.read_whole(state, CACHE_FILE, MAX_CACHE_FILE)
-        return dict(_decode(memoryview(data)))
-    except (HandoffError, struct.error, ValueError):
-        return {}
+        data = memoryview(beneath.read_whole(state, CACHE_FILE, MAX_CACHE_FILE))
+    except HandoffError:
+        return Loaded()
+    records: dict[bytes, FileRecord] = {}
+    rows = 0
+    while data:
+        try:
+            found, length = _decode(data)
+        except (struct.error, ValueError):
+            return Loaded(records, rows)
+        records.update(found)
+        rows += len(found)
+        data = data[length:]
+    return Loaded(records, rows, whole=True)
 
 
-def save(state: int, records: Mapping[bytes, FileRecord], now_ns: int) -> None:
+def save(state: int, records: Mapping[bytes, FileRecord]) -> None:
     """Replace the cache file; not synced, because losing it costs nothing but time.
 
     Args:
         state: Descriptor of the part's state directory.
-        records: By path relative to the part.
-        now_ns: Wall clock before the first of them was hashed, nanoseconds since 1970: later changes are racy.
+        records: By path relative to the part; none of them racy.
     """
-    kept = {path: record for path, record in records.items() if not is_racy(record.ctime_ns, now_ns)}
-    beneath.write_atomically(state, CACHE_FILE, _encode(kept), sync=False)
+    beneath.write_atomically(state, CACHE_FILE, _encode(records), sync=False)
+
+
+def append(state: int, records: Mapping[bytes, FileRecord]) -> None:
+    """Add a segment to a whole cache file.
+
+    Args:
+        state: Descriptor of the part's state directory.
+        records: As for ``save``: those that are new.
+    """
+    opened = beneath.open_for_writing(state, CACHE_FILE)
+    try:
+        beneath.write_all(opened, _encode(records), os.fstat(opened).st_size)
+    finally:
+        os.close(opened)
 
 
 def _encode(records: Mapping[bytes, FileRecord]) -> bytes:
@@ -102,7 +181,7 @@ def _encode(records: Mapping[bytes, FileRecord]) -> bytes:
     rows = b"".join(map(_row, records.values()))
     chunks = b"".join(_CHUNK.pack(*chunk) for record in records.values() for chunk in record.chunks)
     body = b"".join((paths, rows, chunks))
-    return _HEADER.pack(_MAGIC, digest(body), len(paths), len(rows)) + body
+    return _HEADER.pack(_MAGIC, digest(body), len(paths), len(rows), len(chunks)) + body
 
 
 def _row(record: FileRecord) -> bytes:
@@ -120,24 +199,29 @@ def _row(record: FileRecord) -> bytes:
     )
 
 
-def _decode(data: memoryview) -> Iterator[tuple[bytes, FileRecord]]:
-    magic, checksum, paths_length, rows_length = _HEADER.unpack_from(data)
-    body = data[_HEADER.size :]
-    if magic != _MAGIC or digest(body) != checksum or not paths_length:
-        return
-    paths = bytes(body[:paths_length]).split(b"\0")
+def _decode(data: memoryview) -> tuple[dict[bytes, FileRecord], int]:
+    """The records of a segment, and its bytes.
+
+    Raises:
+        struct.error, ValueError: It is damaged or foreign.
+    """
+    magic, checksum, paths_length, rows_length, chunks_length = _HEADER.unpack_from(data)
+    length = paths_length + rows_length + chunks_length
+    body = data[_HEADER.size : _HEADER.size + length]
+    if magic != _MAGIC or len(body) != length or digest(body) != checksum:
+        raise ValueError
+    paths = bytes(body[:paths_length]).split(b"\0") if paths_length else []
     rows = _RECORD.iter_unpack(body[paths_length : paths_length + rows_length])
     chunks = _CHUNK.iter_unpack(body[paths_length + rows_length :])
-    for path, row in zip(paths, rows, strict=True):
-        mtime_ns, ctime_ns, inode, size, executable, level, ref, ref_size, count = row
-        entry = Entry(
-            path.rpartition(b"/")[2],
-            EntryKind.FILE,
-            executable,
-            mtime_ns,
-            Content(Digest(ref), size, level, ref_size),
-        )
-        yield path, FileRecord(entry, ctime_ns, inode, tuple(next(chunks) for _ in range(count)))
+    records = {path: _record(path, row, chunks) for path, row in zip(paths, rows, strict=True)}
+    return records, _HEADER.size + length
+
+
+def _record(path: bytes, row: tuple[Any, ...], chunks: Iterator[tuple[Any, ...]]) -> FileRecord:
+    mtime_ns, ctime_ns, inode, size, executable, level, ref, ref_size, count = row
+    content = Content(Digest(ref), size, level, ref_size)
+    entry = Entry(path.rpartition(b"/")[2], EntryKind.FILE, executable, mtime_ns, content)
+    return FileRecord(entry, ctime_ns, inode, tuple((Digest(name), long) for name, long in islice(chunks, count)))
 
 
 assert _CHUNK.size == DIGEST_BYTES + 4

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watches a file or a folder and reports that something changed. Layer: I/O ring, adapters.
 
-Specification: docs/specs/adapters.md §7. One thread per watched part; changes within the debounce are reported
-once. ``drain`` proves that everything which happened before it has been reported: it makes a cookie file and
-waits until the watcher has seen it.
+Specification: docs/specs/adapters.md §3. One thread per watched part; changes within the debounce are reported
+once. ``drain`` proves that everything which happened before it has been reported. On Linux the kernel is asked
+directly (tree_watcher); elsewhere a library tells that something changed, and a cookie file is waited for.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from typing import Final, Protocol
 import watchfiles
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
-DEBOUNCE_MS: Final = 100
-"""Longest time, in milliseconds, that changes are gathered before they are reported."""
-STEP_MS: Final = 20
-"""A pause of this many milliseconds ends the gathering early."""
+from p2p_handoff.adapters import inotify
+from p2p_handoff.adapters.changes import Changes
+from p2p_handoff.adapters.tree_watcher import LONGEST, QUIET, TreeWatcher
+
+DEBOUNCE_MS: Final = int(1000 * LONGEST)
+STEP_MS: Final = int(1000 * QUIET)
 AGAIN_AFTER: Final = 0.1
 """Seconds until a watch that a name ended begins again."""
 STOP_POLL_MS: Final = 200
@@ -40,6 +42,9 @@ class Watching(Protocol):
 
     def drain(self, timeout: float = 1.0) -> bool:
         """Wait until everything that happened before this call has been reported, or so many seconds."""
+
+    def changes(self) -> Changes | None:
+        """What changed since this was last asked; None when something may be missing, and at first."""
 
     def stop(self) -> None:
         """Report nothing any more."""
@@ -60,7 +65,7 @@ class Watch(Protocol):
 
 
 class Watcher:
-    """Reports changes below a directory until it is stopped.
+    """Reports changes below a directory until it is stopped. What the library loses it does not tell.
 
     Args:
         directory: The directory to watch.
@@ -81,6 +86,9 @@ class Watcher:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"watch {directory.name}", daemon=True)
         self._thread.start()
+
+    def changes(self) -> None:
+        """Never known."""
 
     def drain(self, timeout: float = 1.0) -> bool:
         """Wait until everything that happened before this call has been reported.
@@ -156,8 +164,8 @@ class Watcher:
 
 def watch(
     directory: Path, changed: Callable[[], None], relevant: Callable[[str], bool], *, recursive: bool = True
-) -> Watcher:
-    """Start a watcher and wait until it is listening, so that no later change is missed.
+) -> Watching:
+    """Start a watcher that is listening when this returns, so that no later change is missed.
 
     Args:
         directory: The directory to watch; its links are resolved, because the kernel reports real paths.
@@ -165,6 +173,16 @@ def watch(
         relevant: As for ``Watcher``.
         recursive: As for ``Watcher``.
     """
+    if inotify.available():
+        with suppress(OSError):
+            return TreeWatcher(directory.resolve(), changed, relevant, recursive=recursive)
+    return watch_by_library(directory, changed, relevant, recursive=recursive)
+
+
+def watch_by_library(
+    directory: Path, changed: Callable[[], None], relevant: Callable[[str], bool], *, recursive: bool = True
+) -> Watcher:
+    """As ``watch``, by a library that knows every platform."""
     watcher = Watcher(directory.resolve(), changed, relevant, recursive=recursive)
     step, waited = 0.05, 0.0
     while waited < START_DEADLINE and not watcher.drain(step) and os.access(directory, os.W_OK):

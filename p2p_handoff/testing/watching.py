@@ -62,6 +62,9 @@ class _Stoppable:
         """Nothing is ever late here that a snapshot would not see by itself."""
         return True
 
+    def changes(self) -> None:
+        """Never known: what the disk shows is looked at."""
+
     def stop(self) -> None:
         """Report nothing any more."""
         if self._mine in self._listeners:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.adapters import beneath
-from p2p_handoff.adapters.folder_scan import Scan, leave_out, lies_in, scan
+from p2p_handoff.adapters.folder_scan import scan
 from p2p_handoff.adapters.ignore import load_rules
+from p2p_handoff.adapters.scanned import Scan, leave_out, lies_in
 from p2p_handoff.adapters.stat_cache import FileRecord
 from p2p_handoff.errors import PathError
 from p2p_handoff.limits import MAX_TREE_DEPTH

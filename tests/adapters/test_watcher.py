@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watching for changes."""
+"""Watching for changes by the library that knows every platform; tree_watcher has tests of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from p2p_handoff.adapters.watcher import watch
+from p2p_handoff.adapters.watcher import watch_by_library as watch
 
 
 def test_a_change_is_reported(tmp_path: Path) -> None:
