@@ -12,7 +12,6 @@ import platform
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from typing_extensions import override
@@ -39,7 +38,6 @@ _DRAIN: Final = 0.5
 """Seconds that a picture waits for the watcher to report what happened before; then the folder is walked."""
 _WALKED: Final = 5_000
 """Files up to which a freeze walks: to look at each costs no more than to ask every process for its mappings."""
-_NO_OBJECTS: Final[Mapping[Digest, bytes]] = MappingProxyType({})
 
 
 class OpenFolder(OpenPart):
@@ -64,7 +62,8 @@ class OpenFolder(OpenPart):
         self._watch = watching
         self._memory = FolderMemory(self._state)
         self._rules: IgnoreRules | None = None
-        self._last: FolderSnapshot | None = None
+        self._files = 0
+        """How many the last picture shows."""
         self._turn = threading.RLock()
         self._watchers: list[Watching] = []
         self._parent: TreePack | None = None
@@ -82,10 +81,8 @@ class OpenFolder(OpenPart):
         rules = self._rules = load_rules(folder.descriptor)
         with beneath.typed_errors(f"read {str(self.path)!r}"):
             found = self._memory.look(folder.descriptor, rules, changes)
-        last, parent = self._last, self._parent_objects()
-        if last is None or last.scan is not found or not last.is_of(folder.descriptor, parent):
-            self._last = last = FolderSnapshot(folder.descriptor, found, rules, parent)
-        return last
+        self._files = len(found.records)
+        return FolderSnapshot(folder.descriptor, found, rules, self._parent_objects())
 
     def _changes(self) -> Changes | None:
         """What changed since the last picture; None when nobody knows."""
@@ -185,7 +182,7 @@ class OpenFolder(OpenPart):
     def _parent_objects(self) -> Mapping[Digest, bytes]:
         if self._parent is None:
             self._parent = tree_pack.load(self._state.descriptor, tree_pack.PARENT)
-        return self._parent.objects if self._parent is not None else _NO_OBJECTS
+        return self._parent.objects if self._parent is not None else {}
 
     @override
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
@@ -205,7 +202,7 @@ class OpenFolder(OpenPart):
 
     def _still_picture(self) -> FolderSnapshot:
         """A picture that trusts no mapping: what is written through one is stamped once, and told to no watcher."""
-        few = self._last is None or self._last.items <= _WALKED
+        few = self._files <= _WALKED
         self._memory.doubt(() if few else mapped_for_writing(self.path))
         return self._picture(walk=few)
 

@@ -21,7 +21,17 @@ from p2p_handoff.adapters import beneath, git_unit
 from p2p_handoff.adapters.changes import Changes
 from p2p_handoff.adapters.file_hash import SMALL, HashedFile, hash_file, hash_small
 from p2p_handoff.adapters.ignore import IgnoreRules, looks_like_staging
-from p2p_handoff.adapters.scanned import NOTHING, Scan, ScannedDirectory, by_name, depth, lies_in, parents, scanned
+from p2p_handoff.adapters.scanned import (
+    NOTHING,
+    Scan,
+    ScannedDirectory,
+    by_name,
+    depth,
+    lies_in,
+    parents,
+    scanned,
+    total_bytes,
+)
 from p2p_handoff.adapters.stat_cache import FileRecord, lasting
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import Entry, EntryKind
@@ -192,6 +202,7 @@ class _Walk:
         return Scan(
             directories=built,
             records=self.records,
+            total_bytes=total_bytes(self.records.values()),
             skipped=tuple(self._skipped),
             written=frozenset(self._written),
             linked=frozenset(self._linked),

@@ -88,14 +88,9 @@ class FolderSnapshot:
         self.rules = rules
         self.folder = beneath.HeldDirectory(os.dup(root))
         self._objects: dict[Digest, bytes] | None = None
-        self._total: int | None = None
         self._places: dict[Digest, Location] | None = None
         self._lock = threading.Lock()
         self._reading = threading.local()
-
-    def is_of(self, folder: int, parent: Mapping[Digest, bytes]) -> bool:
-        """True when this shows the folder behind a descriptor, with the same objects of a fork's parent."""
-        return parent is self._parent and os.path.samestat(os.fstat(folder), os.fstat(self.folder.descriptor))
 
     @property
     def root(self) -> Digest:
@@ -110,9 +105,7 @@ class FolderSnapshot:
     @property
     def total_bytes(self) -> int:
         """Bytes of all files; what is there twice counts twice, as it does for people."""
-        if self._total is None:
-            self._total = self.scan.total_bytes
-        return self._total
+        return self.scan.total_bytes
 
     @property
     def items(self) -> int:

@@ -7,7 +7,7 @@ Specification: docs/specs/adapters.md §2. Values only: folder_scan takes them, 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -33,6 +33,8 @@ class Scan:
 
     directories: Mapping[bytes, ScannedDirectory]
     records: Mapping[bytes, FileRecord]
+    total_bytes: int = 0
+    """Of all files together."""
     skipped: tuple[bytes, ...] = ()
     """Sockets, fifos and devices: they cannot be handed off."""
     written: frozenset[bytes] = frozenset()
@@ -76,11 +78,6 @@ class Scan:
         found = parent.entries[place : place + 1]
         return found[0] if found and found[0].name == path[-1] else None
 
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of all files together."""
-        return sum(record.content.size for record in self.records.values())
-
 
 def by_name(entry: Entry) -> bytes:
     """The order of entries in a directory."""
@@ -113,7 +110,18 @@ def leave_out(found: Scan, paths: Collection[bytes]) -> Scan:
         kept = (entry for entry in directories[path].entries if prefix + entry.name not in gone)
         entries = tuple(_as_it_is_now(entry, directories.get(prefix + entry.name)) for entry in kept)
         directories[path] = scanned(entries)
-    return replace(found, directories=directories, records=records, written=found.written - gone)
+    return replace(
+        found,
+        directories=directories,
+        records=records,
+        total_bytes=total_bytes(records.values()),
+        written=found.written - gone,
+    )
+
+
+def total_bytes(records: Iterable[FileRecord]) -> int:
+    """Bytes of some files together."""
+    return sum(record.entry.content.size for record in records if record.entry.content is not None)
 
 
 def lies_in(path: bytes, places: frozenset[bytes]) -> bool:
