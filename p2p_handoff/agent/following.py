@@ -13,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from p2p_handoff.agent.catalog import Catalog, Picture
+from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.search_ahead import SearchAhead
@@ -121,7 +121,8 @@ class _Watch:
         try:
             await self._begin()
             self._events.emit("followed", session=self._session)
-            root = await self._look_first()
+            await self._look_first()
+            root: object = None  # The first change is told, also when the first look has seen it already.
             while True:
                 await self._changed.wait()
                 await self._calm_down()
@@ -155,26 +156,21 @@ class _Watch:
             await asyncio.sleep(QUIET_SECONDS)
         self._changed.clear()
 
-    async def _look_first(self) -> object:
+    async def _look_first(self) -> None:
         """See what was edited while no agent ran; from here on only what changes has to be looked at."""
         if self._contributions is not None:
-            return await self._contributions.look(self._session)
+            await self._contributions.look(self._session)
+            return
         with contextlib.suppress(HandoffError):  # It is followed nevertheless: the next change may make it good.
-            return _root(await asyncio.to_thread(self._catalog.picture, self._session))
-        return None
+            await asyncio.to_thread(self._catalog.picture, self._session)
 
     async def _look(self, before: object) -> object:
         if self._contributions is not None:
             return await self._contributions.look(self._session)
         picture = await asyncio.to_thread(self._catalog.picture, self._session)
         self._ahead.start(self._session, picture.snapshots)
-        root = _root(picture)
+        root = tuple(part.root for part in picture.manifest.parts)
         if root != before:
             items = sum(part.items for part in picture.manifest.parts)
             self._events.emit("changed", session=self._session, title=picture.manifest.title, items=items)
         return root
-
-
-def _root(picture: Picture) -> object:
-    """What differs when anything in a session does."""
-    return tuple(part.root for part in picture.manifest.parts)
