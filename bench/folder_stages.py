@@ -25,7 +25,7 @@ from typing import TypeVar
 from bench.machine import facts
 from p2p_handoff.adapters.base import Snapshot, Staging, Want
 from p2p_handoff.adapters.folder import FolderAdapter, OpenFolder
-from p2p_handoff.content.compression import pack
+from p2p_handoff.content.compression import Packer
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.limits import MIB
 from tests.network.trees import python_library
@@ -132,7 +132,8 @@ def _read(picture: Snapshot, names: list[Digest]) -> list[bytes]:
 
 
 def _compress(objects: list[bytes]) -> int:
-    return sum(len(pack(data)[1]) for data in objects)
+    packer = Packer()
+    return sum(len(packer.pack(data)[1]) for data in objects)
 
 
 def _put(staging: Staging, names: list[Digest], objects: list[bytes]) -> list[Want]:
