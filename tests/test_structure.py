@@ -29,6 +29,7 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/adapters/folder_journal.py": "tests/adapters/test_folder_place.py",
     "p2p_handoff/adapters/git_unit.py": "tests/adapters/test_folder_conformance.py",
     "p2p_handoff/adapters/incoming_tree.py": "tests/adapters/test_folder_staging.py",
+    "p2p_handoff/adapters/scanned.py": "tests/adapters/test_folder_scan.py",
     "p2p_handoff/adapters/staged_contents.py": "tests/adapters/test_folder_staging.py",
     "p2p_handoff/adapters/update_trial_process.py": "tests/adapters/test_update_trial.py",
     "p2p_handoff/agent/__main__.py": "tests/cli/test_commands.py",
