@@ -56,7 +56,6 @@ COVERED_ELSEWHERE = {
     "p2p_handoff/agent/handoff_v2.py": "tests/agent/test_session_handoff_2.py",
     "p2p_handoff/agent/handoffs.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/incoming.py": "tests/agent/test_session_handoff_7.py",
-    "p2p_handoff/agent/incoming_content.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/incoming_offer.py": "tests/agent/test_session_handoff_7.py",
     "p2p_handoff/agent/incoming_report.py": "tests/agent/test_giving_up.py",
     "p2p_handoff/agent/letting_go.py": "tests/agent/test_contributions.py",

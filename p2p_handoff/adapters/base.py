@@ -167,6 +167,18 @@ class Staging(ABC):
             IntegrityError, StorageError: And nothing visible has changed.
         """
 
+    def preview(self) -> Path | None:
+        """Show what is sealed to a reader, before it is in place.
+
+        Returns:
+            A file of its own in ``directory``, to read and not to change, gone with ``directory``; None where a part
+            of this kind is of no use before it is in place.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        return None
+
     def show(self) -> None:
         """Put in place as far as anyone can see; ``commit`` follows and does what nobody has to wait for.
 

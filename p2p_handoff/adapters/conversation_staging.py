@@ -7,7 +7,9 @@ updates and chunks that this device holds already are never asked for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
@@ -27,6 +29,9 @@ from p2p_handoff.ids import Entropy
 from p2p_handoff.limits import MAX_OBJECT
 from p2p_handoff.session.document import new_client_id
 
+_PREVIEW: Final = b"preview"
+"""The staged file that shows a conversation before it is in place; what it is called behind this comes from there."""
+_READ_ONLY: Final = 0o400
 _ROOT_LEVEL: Final = -1
 """Where chunks are level 0 and indexes level 1 and above."""
 
@@ -160,6 +165,18 @@ class ConversationStaging(Staging):
 
     def _object(self, ref: Digest) -> bytes:
         return self._area.objects.read(ref, MAX_OBJECT)
+
+    @override
+    def preview(self) -> Path | None:
+        plan = self._area.plan()
+        if plan is None:
+            return None
+        updates = [update.content for update in plan.log.updates]
+        document, _ = replay(updates, self._area.read_update, new_client_id(self._entropy))
+        text, data = text_of(document, plan.log.text.mtime_ns)
+        name = _PREVIEW + os.fsencode(self._aim.destination.suffix)
+        self._area.write_text(name, data, text.mtime_ns, _READ_ONLY)
+        return self._area.path / os.fsdecode(name)
 
     @override
     def commit(self) -> Placement:

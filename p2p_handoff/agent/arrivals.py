@@ -123,6 +123,15 @@ class Arrivals:
                 self._arrivals[part.id].staging.seal()
                 self._sealed[part.id] = (part.root, part.left_out)
 
+    def previews(self, parts: Iterable[Part]) -> list[tuple[Part, Path]]:
+        """Show those of the sealed parts that can be read before they are in place. Blocks.
+
+        Raises:
+            StorageError: A preview cannot be written.
+        """
+        found = ((part, self._arrivals[part.id].staging.preview()) for part in parts if self.is_sealed(part))
+        return [(part, path) for part, path in found if path is not None]
+
     def abandon(self) -> None:
         """Remove everything staged. Blocks."""
         for arrival in self._arrivals.values():

@@ -74,6 +74,7 @@ _LINES = {
     "handoff": "Handoff of '{title}' with {peer}: {outcome}. {text}",
     "handoff-failed": "A handoff failed: {text}",
     "settings": "Settings taken over: {taken_over}.",
+    "readable": "{name} can be read already, while the rest arrives: {preview}",
     "not-in-place": "{text}",
     "not-kept": "There is no way back from this handoff: {text}.",
     "merged": "A fork from {peer} was merged.",

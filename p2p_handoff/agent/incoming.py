@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from p2p_handoff.agent.accepting import Accepting
@@ -80,7 +81,13 @@ class Incoming:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Queued] = asyncio.Queue()
         self._connection = IncomingConnection(services, self)
-        self._content = IncomingContent(services, init, arrivals, lambda: self._reports.progressed(self.machine))
+        self._content = IncomingContent(
+            services,
+            init,
+            arrivals,
+            progressed=lambda: self._reports.progressed(self.machine),
+            readable=self._tell_readable,
+        )
         self.history = offer.history
         """Bytes of the session's chain that are kept for this handoff."""
         self._accepting = Accepting(services, offer)
@@ -228,6 +235,9 @@ class Incoming:
                 pass
             case _:
                 self.happened(tgt.TargetCancelAsked(failure.what))
+
+    def _tell_readable(self, part: Part, path: Path) -> None:
+        self._reports.tell_readable(part, path)
 
     # --- long work ----------------------------------------------------------------------------------
 

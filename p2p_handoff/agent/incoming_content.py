@@ -35,9 +35,17 @@ class IncomingContent:
         init: Which handoff.
         arrivals: Where the parts go.
         progressed: Called after each batch that was staged.
+        readable: Told where a part can be read, while others still arrive.
     """
 
-    def __init__(self, services: Services, init: msg.Init, arrivals: Arrivals, progressed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        init: msg.Init,
+        arrivals: Arrivals,
+        progressed: Callable[[], None],
+        readable: Callable[[Part, Path], None],
+    ) -> None:
         self.fetcher = Fetcher(init.txn, progressed)
         self.agreed: Manifest | None = None
         """As it was offered."""
@@ -46,6 +54,8 @@ class IncomingContent:
         self._services = services
         self._init = init
         self._arrivals = arrivals
+        self._readable = readable
+        self._is_shown = False
 
     def agree(self, request: msg.Request) -> tuple[Manifest, tuple[Part, ...]]:
         """The offer: its manifest, and the offered parts.
@@ -134,11 +144,33 @@ class IncomingContent:
         goals = self._goals(manifest, machine)
         for goal in goals:
             self._arrivals.unseal(goal.part.id)
+        # Small and readable parts first: a conversation can be read while files still stream.
+        readable = [goal for goal in goals if goal.part.type is not PartType.FILES]
+        files = [goal for goal in goals if goal.part.type is PartType.FILES]
+        complete = await self._fetch_and_seal(readable, current)
+        if complete and files and machine.mode is not Mode.MERGE:
+            await self._show_early([goal.part for goal in readable])
+        return await self._fetch_and_seal(files, current) and complete
+
+    async def _fetch_and_seal(self, goals: list[PartGoal], current: CurrentWire) -> bool:
         complete = await self.fetcher.fetch(current.require(), goals)
         if complete:
             # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
             await in_thread(self._arrivals.seal, [goal.part for goal in goals])
         return complete
+
+    async def _show_early(self, parts: list[Part]) -> None:
+        """Once, as it is now: what is written until the handoff is done comes with it."""
+        if not parts or self._is_shown:
+            return
+        self._is_shown = True
+        try:
+            previews = await in_thread(self._arrivals.previews, parts)
+        except HandoffError as error:
+            log.info("handoff %s cannot be read before it is done: %s", self._init.txn[:6], error)
+            return
+        for part, path in previews:
+            self._readable(part, path)
 
     def _later(self, manifest: bytes, machine: Target) -> Manifest:
         assert self.agreed is not None
@@ -147,13 +179,11 @@ class IncomingContent:
     def _goals(self, manifest: Manifest, machine: Target) -> list[PartGoal]:
         """The accepted parts that are not here as of this manifest."""
         accepted = frozenset(machine.parts)
-        goals = [
+        return [
             PartGoal(part, self._arrivals.staging(part.id))
             for part in manifest.parts
             if part.id in accepted and not self._arrivals.is_sealed(part)
         ]
-        # Small and readable parts first: a conversation is there while files still stream.
-        return sorted(goals, key=lambda goal: goal.part.type is PartType.FILES)
 
     async def clean_up(self) -> None:
         """Forget what was staged, once nothing works on it any more."""

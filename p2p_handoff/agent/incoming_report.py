@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from p2p_handoff.agent.account import PROGRESS_INTERVAL, Account
 from p2p_handoff.agent.incoming_content import IncomingContent
@@ -52,6 +53,10 @@ class IncomingReport:
             parts=[part_as_json(part) for part in parts],
             secrets=secrets_as_json(manifest.parts, self.services.name_of),
         )
+
+    def tell_readable(self, part: Part, path: Path) -> None:
+        """Tell where a part can be read while the rest still arrives."""
+        self.account.emit("readable", part=part.id, name=part.name, type=part.type.value, preview=str(path))
 
     def progressed(self, machine: Target) -> None:
         """Something was staged: tell how far it is, now and then."""

@@ -53,6 +53,10 @@ def _secrets(fields: _Fields) -> Iterator[str]:
         yield f"What is withheld stays where it is. To send it to {fields['name']}: --include-secret PATH"
 
 
+def _readable(fields: _Fields) -> Iterator[str]:
+    yield f"{fields['name']} can be read already, while the rest arrives: {fields['preview']}"
+
+
 def _text(fields: _Fields) -> Iterator[str]:
     yield str(fields["text"])
 
@@ -62,6 +66,7 @@ _TOLD: Final[Mapping[str, Callable[[_Fields], Iterator[str]]]] = {
     "offered": _offered,
     "asking": _asking,
     "secrets": _secrets,
+    "readable": _readable,
     "not-in-place": _text,
     "silent": _text,
     "link-disturbed": _text,

@@ -144,6 +144,11 @@ def fill(folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
+def bytes_of(path: Path) -> bytes:
+    """What a file holds."""
+    return path.read_bytes()
+
+
 def tree(folder: Path | str) -> dict[str, bytes]:
     """What the files under a folder hold, by relative path, without the cookies of a watcher.
 

@@ -19,7 +19,7 @@ from p2p_handoff.protocol import messages as msg
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.statements import Parent
 from p2p_handoff.store.records import SessionRecord
-from tests.agent.devices import Devices, Pair, deaf_to, fill, introduce, tree, until
+from tests.agent.devices import Devices, Pair, bytes_of, deaf_to, fill, introduce, tree, until
 
 FILES = {"main.py": b"print('hello')\n"}
 CHAT = b'{"role":"user","text":"one"}\n'
@@ -37,10 +37,6 @@ def chat(devices: Devices) -> Path:
     path = devices.path("laptop", "chat.jsonl")
     path.write_bytes(CHAT)
     return path
-
-
-def bytes_of(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def session_of(agent: Agent, title: str) -> SessionRecord:

@@ -20,7 +20,7 @@ from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session.journal import ForkState
 from p2p_handoff.store.generations import Cause, Change, Phase
 from p2p_handoff.store.records import SessionRecord
-from tests.agent.devices import Devices, event, fill, introduce, lose, tree, until
+from tests.agent.devices import Devices, bytes_of, event, fill, introduce, lose, tree, until
 
 FILES = {"main.py": b"print('hello')\n", "docs/a.md": b"# a\n"}
 CHAT = b'{"role":"user","text":"one"}\n'
@@ -44,10 +44,6 @@ class Apart(NamedTuple):
     @property
     def received(self) -> Path:
         return self.desktop.settings.receive_dir
-
-
-def bytes_of(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def append(path: Path, data: bytes) -> None:

@@ -14,7 +14,7 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.errors import InDoubtError, NotFoundError, RejectedError, StorageError
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.store.generations import Cause, Phase
-from tests.agent.devices import Devices, Pair, deaf_to, event, fill, introduce, tree, until
+from tests.agent.devices import Devices, Pair, bytes_of, deaf_to, event, fill, introduce, tree, until
 
 FILES = {"main.py": b"print('hello')\n", "docs/a.md": b"# a\n"}
 CHAT = b'{"role":"user","text":"one"}\n'
@@ -36,10 +36,6 @@ def chat(devices: Devices) -> Path:
 
 def there(agent: Agent, name: str = "project") -> Path:
     return agent.settings.receive_dir / name
-
-
-def bytes_of(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def stagings(folder: Path) -> list[Path]:
