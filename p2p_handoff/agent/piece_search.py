@@ -21,7 +21,7 @@ from p2p_handoff.adapters.base import PartPicture, Piece
 from p2p_handoff.content.compression import Packer
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import chunks_of
-from p2p_handoff.content.secret_search import Patterns, Scope
+from p2p_handoff.content.secret_search import TEXT_RUN, Patterns, Scope, Searcher
 from p2p_handoff.errors import CancelledError, ContentGoneError, NotFoundError
 from p2p_handoff.limits import MIB, SECRET_OVERLAP, SECRET_WINDOW
 
@@ -34,7 +34,7 @@ _SHARE_BYTES: Final = 8 * MIB
 _LARGE: Final = 4 * SECRET_WINDOW
 """Bytes of a piece that is cut in stretches."""
 _PASSED_OVER: Final = b"\0"
-"""Stands for a chunk that is not searched: what lies on either side of it does not come together."""
+"""Stands for the inside of a chunk that is not searched: what lies on either side of it does not come together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Manner:
     """How it is searched.
 
     Args:
-        skim: Pass over chunks that look compressed or encrypted, which no rule can judge by their inside.
+        skim: Pass over chunks that look compressed or encrypted and have no text in them.
         stop: Set from any thread where the result is not needed any more.
     """
 
@@ -146,20 +146,31 @@ def _search_share(
     found: list[tuple[int, Found]] = []
     with picture.reading():
         for stretch in share:
-            reading = _Reading(picture, stretch, manner, packer)
+            reading = _Reading(picture, stretch, manner, _Noise(packer, searcher))
             hits = searcher.hits(reading.blocks(), stretch.piece.scope)
             found.append((stretch.number, Found(hits, reading.whole, reading.skimmed)))
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """Knows chunks that no rule can judge by their inside."""
+
+    packer: Packer
+    searcher: Searcher
+
+    def is_all(self, data: bytes) -> bool:
+        return self.packer.is_noise(data) and not self.searcher.has_text(data)
+
+
 class _Reading:
     """Reads a stretch as far as it is there still: what is gone can be sent as little as it can be searched."""
 
-    def __init__(self, picture: PartPicture, stretch: _Stretch, manner: Manner, packer: Packer) -> None:
+    def __init__(self, picture: PartPicture, stretch: _Stretch, manner: Manner, noise: _Noise) -> None:
         self._picture = picture
         self._stretch = stretch
         self._manner = manner
-        self._packer = packer
+        self._noise = noise
         self.whole = True
         self.skimmed = False
 
@@ -183,7 +194,8 @@ class _Reading:
         except (ContentGoneError, NotFoundError):
             self.whole = False
             return
-        if self._manner.skim and self._packer.is_noise(data):
+        if self._manner.skim and self._noise.is_all(data):
             self.skimmed = True
-            data = _PASSED_OVER
+            # Text may lie across the edge of a chunk, with too little of it on either side.
+            data = data[:TEXT_RUN] + _PASSED_OVER + data[-TEXT_RUN:]
         yield data

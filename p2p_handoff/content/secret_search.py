@@ -22,6 +22,9 @@ from p2p_handoff.limits import SECRET_OVERLAP, SECRET_WINDOW
 _FLAGS: Final = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_ALLOWEMPTY
 
 _SIZE: Final = 8
+TEXT_RUN: Final = 16
+"""Printable bytes in a row that noise has by chance in one of 150 chunks: a shorter one holds no key worth the name."""
+_TEXT: Final = b"[\t\n\r -~]{%d}" % TEXT_RUN
 
 Scope = frozenset[str]
 """Ids of the rules held to some paths that hold at one path."""
@@ -43,6 +46,7 @@ class Patterns:
             _database([rule.pattern for rule in rules.rules]),
             _database([rule.path for rule in rules.rules]),
         )
+        self.texts = _database([_TEXT])
 
     @classmethod
     def load(cls, rules: RuleSet, data: bytes) -> Patterns:
@@ -90,6 +94,7 @@ class Searcher:
         """Of the rules."""
         self._content_scratch = hyperscan.Scratch(patterns.contents)
         self._path_scratch = hyperscan.Scratch(patterns.paths)
+        self._text_scratch = hyperscan.Scratch(patterns.texts)
 
     def scope(self, path: bytes) -> Scope:
         """Which of the rules that are held to some paths hold at this one.
@@ -121,6 +126,14 @@ class Searcher:
                 if (not rule.path or rule.id in scope) and rule not in found and _holds(rule, window):
                     found.add(rule)
         return frozenset(rule.id for rule in found)
+
+    def has_text(self, data: bytes) -> bool:
+        """Whether some TEXT_RUN bytes in a row are printable ASCII: a credential needs as many, whatever it lies in."""
+        found: list[int] = []
+        self._patterns.texts.scan(
+            data, match_event_handler=lambda number, *_: found.append(number), scratch=self._text_scratch
+        )
+        return bool(found)
 
     def _candidates(self, database: Any, scratch: Any, text: bytes) -> list[Rule]:
         numbers: list[int] = []

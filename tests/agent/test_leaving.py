@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -17,7 +18,9 @@ from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.report import Report
 from p2p_handoff.content.compression import unpack
 from p2p_handoff.content.digests import digest
+from p2p_handoff.content.secret_search import Searcher
 from p2p_handoff.ids import TxnId
+from p2p_handoff.limits import CHUNK_MIN
 from p2p_handoff.protocol.messages import Mode
 from p2p_handoff.security.frames import FrameOpener
 from p2p_handoff.security.link_terms import LinkKind
@@ -99,6 +102,22 @@ async def test_somebody_elses_device_gets_neither_secrets_nor_their_digests(
         assert content not in wire
         assert bytes(digest(content)) not in wire
         assert not any(line in wire for line in content.splitlines() if len(line) > 16)
+
+
+async def test_a_key_in_the_midst_of_noise_stays_here_whatever_was_passed_over_before(
+    two_people: Pair, folder: Path, frames: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_people
+    noise = Random(8).randbytes(CHUNK_MIN)
+    (folder / "image").write_bytes(noise + KEY + noise)
+    (folder / "picture").write_bytes(noise)
+    monkeypatch.setattr(Searcher, "has_text", lambda *_: False)
+    # Searched ahead as for an own device: there the key is passed over.
+    await laptop.start([folder])
+    report = await hand(two_people, folder)
+    assert ("p1", "image", "private-key") in listed(report, withheld=True)
+    assert tree(desktop.settings.receive_dir / "project") == {**PLAIN, "picture": noise}
+    assert not any(line in b"".join(frames) for line in KEY.splitlines() if len(line) > 16)
 
 
 async def test_what_was_withheld_is_still_there_and_part_of_the_session_after_the_way_back(

@@ -11,12 +11,13 @@ import pytest
 
 from p2p_handoff.adapters.base import PartPicture
 from p2p_handoff.adapters.folder import FolderAdapter
+from p2p_handoff.agent import piece_search
 from p2p_handoff.agent.piece_search import Found, Manner, Scoped, search_pieces
 from p2p_handoff.content.compression import Packer
 from p2p_handoff.content.secret_rules import parse
 from p2p_handoff.content.secret_search import Patterns
 from p2p_handoff.errors import CancelledError
-from p2p_handoff.limits import MIB, SECRET_WINDOW
+from p2p_handoff.limits import CHUNK_MIN, MIB, SECRET_WINDOW
 
 RULES = """
 [[rules]]
@@ -33,6 +34,7 @@ yields = true
 PATTERNS = Patterns(parse([RULES]))
 SIZE = 4 * SECRET_WINDOW
 SECRET = b"secret-1234"
+LONG_SECRET = b"a = secret-1234;\n"
 THOROUGH = Manner(skim=False, stop=threading.Event())
 SKIM = Manner(skim=True, stop=threading.Event())
 
@@ -77,6 +79,24 @@ def test_noise_is_passed_over_and_text_among_it_is_not(tmp_path: Path) -> None:
         b"text": Found(frozenset({"a"})),
         b"noise": Found(frozenset(), skimmed=True),
     }
+
+
+def test_text_in_the_midst_of_noise_is_searched(tmp_path: Path) -> None:
+    data = Random(6).randbytes(MIB)
+    picture = pictured(tmp_path, {"x": data[: MIB // 2] + LONG_SECRET + data[MIB // 2 :]})
+    assert searched(picture, SKIM) == {b"x": Found(frozenset({"a"}), skimmed=True)}
+
+
+@pytest.mark.parametrize("before", [1, 5, 10])
+def test_text_across_the_edge_of_two_chunks_of_noise_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    noise = Random(7).randbytes(CHUNK_MIN)
+    cut = {b"1": noise + SECRET[:before], b"2": SECRET[before:] + noise}
+    picture = pictured(tmp_path, {"x": b"".join(cut.values())})
+    monkeypatch.setattr(piece_search, "chunks_of", lambda *_: [(b"1", 0, len(cut[b"1"])), (b"2", 1, len(cut[b"2"]))])
+    monkeypatch.setattr(type(picture), "read", lambda _, name: cut[name])
+    assert searched(picture, SKIM) == {b"x": Found(frozenset({"a"}), skimmed=True)}
 
 
 def test_chunks_on_either_side_of_noise_do_not_come_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,9 +166,17 @@ def test_a_look_that_waits_for_its_turn_or_searches_can_be_stopped(folder: OpenF
     assert found(search, folder.snapshot()) == {b"key": {"private-key"}}
 
 
-def test_what_was_only_skimmed_is_searched_where_something_may_be_held_back(folder: OpenFolder, scans: Scans) -> None:
+def passed_over(folder: OpenFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in a chunk that is taken for noise."""
     noise = Random(5).randbytes(CHUNK_MIN)
     (folder.path / "image").write_bytes(noise + KEY + noise)
+    monkeypatch.setattr(Searcher, "has_text", lambda *_: False)
+
+
+def test_what_was_only_skimmed_is_searched_where_something_may_be_held_back(
+    folder: OpenFolder, scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_over(folder, monkeypatch)
     search, picture = SecretSearch(scans), folder.snapshot()
     assert dict(search.look(PART, picture, skim=True)).keys() == {b"key"}
     assert found(search, picture) == {b"key": {"private-key"}, b"image": {"private-key"}}
@@ -176,9 +184,17 @@ def test_what_was_only_skimmed_is_searched_where_something_may_be_held_back(fold
     assert dict(again.look(PART, picture, skim=True)).keys() == {b"key", b"image"}, "the better result holds"
 
 
-def test_a_skimmed_result_in_the_store_is_none_for_a_thorough_search(folder: OpenFolder, scans: Scans) -> None:
+def test_a_key_in_the_midst_of_noise_is_found_where_it_is_only_listed(folder: OpenFolder, scans: Scans) -> None:
     noise = Random(5).randbytes(CHUNK_MIN)
     (folder.path / "image").write_bytes(noise + KEY + noise)
+    found_skimming = dict(SecretSearch(scans).look(PART, folder.snapshot(), skim=True))
+    assert found_skimming == {b"key": {"private-key"}, b"image": {"private-key"}}
+
+
+def test_a_skimmed_result_in_the_store_is_none_for_a_thorough_search(
+    folder: OpenFolder, scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_over(folder, monkeypatch)
     picture = folder.snapshot()
     SecretSearch(scans).look(PART, picture, skim=True)
     assert found(SecretSearch(scans), picture) == {b"key": {"private-key"}, b"image": {"private-key"}}
