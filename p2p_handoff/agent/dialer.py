@@ -26,6 +26,7 @@ from p2p_handoff.errors import (
     TimedOutError,
     TrustError,
     UnreachableError,
+    VersionError,
 )
 from p2p_handoff.ids import DeviceId
 from p2p_handoff.limits import MAX_ANSWERING
@@ -71,7 +72,7 @@ class Dialer:
             patience: Seconds until a relay must be reached; None for the ordinary deadline.
 
         Raises:
-            TrustError: It is not linked, or what answers is not it.
+            TrustError: It is not linked, or what answers is not it, on each way.
             VersionError: No protocol version in common.
             UnreachableError: Every rung of the ladder failed; the sentence names the last reason of each.
         """
@@ -142,6 +143,8 @@ class Dialer:
                     return wire
         finally:
             self._spawn(climb.leave())  # A relay that is slow to say goodbye delays nobody.
+        if failures and all(isinstance(error, TrustError) for _, error in failures):
+            raise failures[0][1]
         link = self._d.store.links.get(device)
         name = link.name if link is not None else "the device"
         reasons = (
@@ -156,13 +159,16 @@ class Dialer:
     async def _try(self, reached: Reached, public: PublicIdentity, failures: list[Failure]) -> Wire | None:
         """The wire that an offer on a reached relay led to; None, and a reason more, when it led nowhere."""
         device = public.device
+        if reached.port is None:
+            failures.append((reached.url, _expected(reached.error)))
+            return None
         try:
-            if reached.port is None:
-                assert reached.error is not None
-                raise reached.error
             # At the relay of another agent nobody is named: the way there is not encrypted.
             wire = await self._offers.offer(reached.port, public, None if reached.url else device)
-        except (UnreachableError, TimedOutError, RemoteProtocolError) as error:
+        except VersionError:
+            raise  # The device's own signed word: it says the same on every way.
+        except (UnreachableError, TimedOutError, RemoteProtocolError, TrustError) as error:
+            # Whoever stands in one way forges or holds up what goes there: that must not close the others.
             failures.append((reached.url, error))
             return None
         except RejectedError as error:
@@ -243,6 +249,14 @@ async def _present_at(port: RelayPort, device: DeviceId) -> AsyncIterator[RelayP
     if device not in await port.presence([device]):
         raise UnreachableError("the device is not connected to it")
     yield port
+
+
+def _expected(error: Exception | None) -> HandoffError:
+    """Why a way led nowhere; what was not foreseen is raised."""
+    if isinstance(error, HandoffError):
+        return error
+    assert error is not None
+    raise error
 
 
 def _reason(url: str, error: HandoffError) -> str:
