@@ -11,7 +11,7 @@ from aiohttp import ClientSession, WSServerHandshakeError, web
 
 from signaling import messages as m
 from signaling.messages import Farewell, RequestId
-from signaling.policy import EmbeddedPolicy, SharedPolicy
+from signaling.policy import EmbeddedPolicy, Policy, SharedPolicy
 from signaling.relay import EMBEDDED_NAME, Capacity, Relay
 from signaling.wire import decode_from_relay
 from tests.signaling.parties import ALICE, BOB, dialled, logged_in, running, running_relay
@@ -30,9 +30,14 @@ async def refused_status(url: str, **options: object) -> int:
     return refused.value.status
 
 
-async def test_a_web_page_cannot_reach_the_relay() -> None:
-    async with running_relay() as url:
-        assert await refused_status(url, origin="http://evil.example") == 403
+@pytest.mark.parametrize("policy", [SharedPolicy(), EmbeddedPolicy(ALICE.device)])
+async def test_a_web_page_cannot_reach_the_relay(policy: Policy) -> None:
+    async with running_relay(Relay(policy)) as url:
+        # From the web, from a file or a frame without an origin, and by a name that was bound to this address.
+        for origin in ("http://evil.example", "null", url.replace("ws:", "http:").removesuffix("/v1")):
+            assert await refused_status(url, origin=origin) == 403
+        async with dialled(url) as honest:
+            await honest.challenge()
 
 
 async def test_connections_from_one_address_are_bounded() -> None:
