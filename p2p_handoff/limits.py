@@ -88,6 +88,12 @@ MAX_REMEMBERED: Final = 1024
 """The same with those that ended less than a minute ago: each keeps some 20 KiB until then."""
 MAX_CHAINS_KEPT: Final = 12 * MIB
 """Bytes of the ownership chains of those that are not over, twice as much in memory: the longest is 5 to 7 MB."""
+MAX_OFFERS_KEPT: Final = 12 * MIB
+"""What the offers of one device weigh that are remembered: the largest that a message holds, with all its items."""
+MAX_OFFERS_IN_ALL: Final = 32 * MIB
+"""The same of all devices together: however many are linked, their offers stay within some 64 MiB of memory."""
+OFFER_ITEM: Final = 512
+"""Weight of a part or a listed secret beside its own bytes: what it takes in memory, and in a report."""
 PROVE_AT_ONCE: Final = 8 * KIB
 """Bytes of a chain that is verified where it arrives: 16 handoffs, 10 ms of work. A longer one is in a thread."""
 MAX_WANTED: Final = 65_536

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import partial
 
 from p2p_handoff.agent.held_back import HeldBack
 from p2p_handoff.agent.incoming import Incoming
@@ -112,6 +113,8 @@ class Admission:
         store = self._services.store
         record = store.sessions.get(init.session)
         standing = self._standing(peer, init)
+        if init.parent and not self._held_back.holds(init.txn):
+            self.check_room(peer, len(init.parent))
         if proven is None and self._takes_long(init, record):
             admission.check_beginning(init, standing)
             return None
@@ -122,7 +125,17 @@ class Admission:
         if init.mode is not Mode.COPY:
             self._make_way(init)
         merging = self._merging(init, proven) if init.mode is Mode.MERGE else None
-        return IncomingOffer(replace(init, chain=b""), admitted, merging, len(init.chain))
+        weight = 0
+        if merging is not None and merging.left is not None:
+            weight = admission.weight_of(merging.left, len(init.parent))
+            self.check_room(peer, weight)
+        return IncomingOffer(replace(init, chain=b"", parent=b""), admitted, merging, len(init.chain), weight)
+
+    def check_room(self, peer: DeviceId, weight: int) -> None:
+        """Raises RejectedError where an offer of a device that weighs so much cannot be kept."""
+        of_device = sum(item.weight for item in self._of(peer)) + self._held_back.weight(peer)
+        in_all = sum(item.weight for item in self._incoming.values()) + self._held_back.weight()
+        admission.check_offers(weight, of_device=of_device, in_all=in_all)
 
     def _standing(self, peer: DeviceId, init: msg.Init) -> Standing:
         """All but the session itself."""
@@ -190,7 +203,7 @@ class Admission:
             session=init.session,
             title=manifest.title,
             parts=tuple(part for part in parts if part.id not in judged.without),
-            secrets=tuple(secrets_as_json(manifest.parts, self._services.name_of)),
+            secrets=partial(secrets_as_json, manifest.parts, self._services.name_of),
             expires_at=loop.time() + expires_in,
             txn=init.txn,
             withheld=_stays_there(manifest, parts),

@@ -68,7 +68,7 @@ class Handoffs:
         self._under_way = UnderWay()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._takes = Takes(services, self._under_way)
-        self._held_back = HeldBack(Rest(self.message_received, self._turn_away, self._spawn))
+        self._held_back = HeldBack(Rest(self.message_received, self._turn_away, self._spawn, self._check_room))
         self._lessons = Lessons(services, Learner(services, self.outgoing_of), self._held_back)
         self._long_chains = LongChains(services, self._held_back)
         self._admission = Admission(
@@ -279,13 +279,22 @@ class Handoffs:
             return
         ask = self._takes.answered_by(init)  # Kept by the closure: the take is over once the handoff has begun.
         arrivals, begun = self._arrivals_of(offer), offer.init
-        incoming = Incoming(self._services, offer, lambda *seen: self._consent(begun, ask, *seen), arrivals)
+        incoming = Incoming(
+            self._services,
+            offer,
+            lambda *seen: self._consent(begun, ask, *seen),
+            arrivals,
+            partial(self._admission.check_room, wire.peer),
+        )
         incoming.attach(wire)
         self._under_way.incoming[init.txn] = incoming
         self._expected.begun(init)
         if ask is not None and not ask.begun.done():
             ask.begun.set_result(incoming)
         self._spawn(self._run_incoming(incoming), f"in {init.txn[:6]}")
+
+    def _check_room(self, peer: DeviceId, weight: int) -> None:
+        self._admission.check_room(peer, weight)
 
     def _turn_away(self, wire: Wire, init: msg.Init, error: HandoffError) -> None:
         reason = RejectReason(error.reason) if isinstance(error, RejectedError) else RejectReason.UNTRUSTED

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -64,6 +65,7 @@ class Incoming:
         offer: The checked Init.
         consent: Asks whoever must be asked, given the offered parts; rules for own devices are in there.
         arrivals: Where the parts go.
+        room: Raises a RejectedError where there is none for an offer of that weight (protocol.admission).
     """
 
     def __init__(
@@ -72,18 +74,20 @@ class Incoming:
         offer: IncomingOffer,
         consent: Callable[[Manifest, tuple[Part, ...], int], Awaitable[Answer]],
         arrivals: Arrivals,
+        room: Callable[[int], None],
     ) -> None:
         init = offer.init
         self.machine = Target(init.txn, init.session, init.source, init.mode)
         self._services = services
         self._consent = consent
+        self._room = room
         self._arrivals = arrivals
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Queued] = asyncio.Queue()
         self._connection = IncomingConnection(services, self)
         self._content = IncomingContent(
             services,
-            init,
+            offer,
             arrivals,
             progressed=lambda: self._reports.progressed(self.machine),
             readable=self._tell_readable,
@@ -113,6 +117,11 @@ class Incoming:
     def is_over(self) -> bool:
         """True once nothing more will arrive under this txn."""
         return self.report.done() or self.machine.state in (TargetState.REFUSED, TargetState.ENDED)
+
+    @property
+    def weight(self) -> int:
+        """Of what the source offered, as far as it is kept here (protocol.admission)."""
+        return self._content.weight
 
     @property
     def undecided(self) -> bool:
@@ -263,9 +272,13 @@ class Incoming:
 
     async def _ask(self) -> TargetEvent:
         assert self._request is not None
-        manifest, parts = self._content.agree(self._request)
+        request, self._request = self._request, replace(self._request, manifest=b"")  # Read once: kept no longer.
+        offer = self._content.agree(request, self._room)
+        if isinstance(offer, Refusal):
+            return tgt.UserRejected(offer.reason, offer.text)
+        manifest, parts = offer
         self._reports.tell_offer(manifest, parts)
-        answer = await self._consent(manifest, parts, self._request.expires_in)
+        answer = await self._consent(manifest, parts, request.expires_in)
         if isinstance(answer, Refusal):
             return tgt.UserRejected(answer.reason, answer.text)
         chosen = await self._content.choose(parts, answer)

@@ -13,14 +13,16 @@ from pathlib import Path
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.current_wire import CurrentWire
 from p2p_handoff.agent.fetching import Fetcher, PartGoal
-from p2p_handoff.agent.requests import Consent
+from p2p_handoff.agent.incoming_offer import IncomingOffer
+from p2p_handoff.agent.requests import Consent, Refusal
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.space import check_margin, check_space
 from p2p_handoff.agent.work import in_thread
-from p2p_handoff.errors import HandoffError
+from p2p_handoff.errors import HandoffError, RejectedError
 from p2p_handoff.protocol import agreement
 from p2p_handoff.protocol import messages as msg
-from p2p_handoff.protocol.messages import Mode
+from p2p_handoff.protocol.admission import weight_of
+from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.protocol.target import Target
 from p2p_handoff.session.manifest import Manifest, Part, PartType
 
@@ -32,7 +34,7 @@ class IncomingContent:
 
     Args:
         services: The agent's parts.
-        init: Which handoff.
+        offer: Which handoff.
         arrivals: Where the parts go.
         progressed: Called after each batch that was staged.
         readable: Told where a part can be read, while others still arrive.
@@ -41,29 +43,41 @@ class IncomingContent:
     def __init__(
         self,
         services: Services,
-        init: msg.Init,
+        offer: IncomingOffer,
         arrivals: Arrivals,
         progressed: Callable[[], None],
         readable: Callable[[Part, Path], None],
     ) -> None:
-        self.fetcher = Fetcher(init.txn, progressed)
+        self.fetcher = Fetcher(offer.init.txn, progressed)
         self.agreed: Manifest | None = None
         """As it was offered."""
         self.latest: Manifest | None = None
         """As it was last heard of."""
+        self.weight = offer.weight
+        """What the offer weighs that is kept (protocol.admission)."""
         self._services = services
-        self._init = init
+        self._init = offer.init
         self._arrivals = arrivals
         self._readable = readable
         self._is_shown = False
 
-    def agree(self, request: msg.Request) -> tuple[Manifest, tuple[Part, ...]]:
-        """The offer: its manifest, and the offered parts.
+    def agree(self, request: msg.Request, room: Callable[[int], None]) -> tuple[Manifest, tuple[Part, ...]] | Refusal:
+        """The offer: its manifest, and the offered parts. Refused where there is no room for it: nothing is kept then.
+
+        Args:
+            request: The offer.
+            room: Raises a RejectedError where an offer of that weight cannot be kept.
 
         Raises:
             RemoteProtocolError: It is none.
         """
         manifest, parts = agreement.check_offer(request, self._init.session)
+        weight = weight_of(manifest, len(request.manifest))
+        try:
+            room(weight)
+        except RejectedError as error:
+            return Refusal(RejectReason(error.reason), error.what)
+        self.weight += weight
         self.agreed = self.latest = manifest
         return manifest, parts
 

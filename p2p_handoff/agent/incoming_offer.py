@@ -24,3 +24,5 @@ class IncomingOffer:
     """For a merge: the fork."""
     history: int = 0
     """Bytes of the chain as it came; ``init`` has it no more."""
+    weight: int = 0
+    """Of the manifest that a fork left (``protocol.admission.weight_of``); ``init`` has that no more, either."""

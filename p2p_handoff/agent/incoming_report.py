@@ -14,7 +14,7 @@ from pathlib import Path
 from p2p_handoff.agent.account import PROGRESS_INTERVAL, Account
 from p2p_handoff.agent.incoming_content import IncomingContent
 from p2p_handoff.agent.placing import Placing
-from p2p_handoff.agent.report import Report, secrets_as_json, stopped
+from p2p_handoff.agent.report import LISTED_BYTES, Report, first_that_fit, secrets_as_json, stopped
 from p2p_handoff.agent.requests import part_as_json
 from p2p_handoff.agent.services import Services
 from p2p_handoff.protocol.messages import RejectReason
@@ -46,12 +46,14 @@ class IncomingReport:
 
     def tell_offer(self, manifest: Manifest, parts: Iterable[Part]) -> None:
         """Tell what is offered."""
+        secrets, more = first_that_fit(secrets_as_json(manifest.parts, self.services.name_of), LISTED_BYTES)
         self.account.emit(
             "offer",
             title=manifest.title,
             peer=self.account.peer_name,
             parts=[part_as_json(part) for part in parts],
-            secrets=secrets_as_json(manifest.parts, self.services.name_of),
+            secrets=secrets,
+            more_secrets=more,
         )
 
     def tell_readable(self, part: Part, path: Path) -> None:
@@ -74,6 +76,8 @@ class IncomingReport:
     def of(self, outcome: Outcome, machine: Target) -> Report:
         """The report of an outcome."""
         manifest = self.content.latest
+        parts = manifest.parts if manifest else ()
+        secrets, _ = first_that_fit(secrets_as_json(parts, self.services.name_of), LISTED_BYTES)
         progress, placements = self.content.fetcher.progress, self.placing.placements
         return replace(
             self.account.report(outcome, epoch=self.epoch),
@@ -84,7 +88,7 @@ class IncomingReport:
             into=tuple(str(placement.path) for placement in placements),
             conflicts=tuple(str(path) for placement in placements for path in placement.conflicts),
             root=root_of(manifest).hex() if manifest else "",
-            secrets=tuple(secrets_as_json(manifest.parts if manifest else (), self.services.name_of)),
+            secrets=tuple(secrets),
             resumed=self.placing.resumed,
         )
 

@@ -6,8 +6,10 @@ Specification: docs/specs/control.md §5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import accumulate, takewhile
 from typing import Any, Final
 
 from p2p_handoff.errors import (
@@ -20,6 +22,7 @@ from p2p_handoff.errors import (
     TimedOutError,
 )
 from p2p_handoff.ids import DeviceId
+from p2p_handoff.limits import KIB
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
 from p2p_handoff.session.manifest import Part
@@ -98,6 +101,17 @@ def secrets_as_json(parts: Iterable[Part], name_of: Callable[[DeviceId], str]) -
         for part in parts
         for secret in part.secrets
     ]
+
+
+LISTED_BYTES: Final = 128 * KIB
+"""Bytes of what a peer lists as secrets that are told of it: a line of the local socket has many such lists."""
+
+
+def first_that_fit(items: Sequence[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
+    """The first of a list that take at most so many bytes as JSON, and how many are left."""
+    sizes = accumulate(len(json.dumps(item)) + 1 for item in items)
+    fitting = sum(1 for _ in takewhile(lambda size: size <= most, sizes))
+    return list(items[:fitting]), len(items) - fitting
 
 
 STILL_PRIMARY: Final = "the session is unchanged and still here"

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
 from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.report import LISTED_BYTES, first_that_fit
 from p2p_handoff.errors import AmbiguousError, NotFoundError
 from p2p_handoff.ids import DeviceId, Entropy, PartId, SessionId, Token, TxnId, new_token
 from p2p_handoff.protocol.messages import RejectReason
@@ -68,11 +69,12 @@ class IncomingRequest:
     withheld: tuple[Part, ...] = ()
     """Parts of the session that the source keeps."""
     wish: Wish = Wish.PUSH
-    secrets: tuple[dict[str, Any], ...] = ()
-    """What the session lists as secrets, with the keys of reports."""
+    secrets: Callable[[], list[dict[str, Any]]] = list
+    """Called for what the session lists as secrets, with the keys of reports: too much to be kept while it waits."""
 
     def as_json(self, now: float) -> dict[str, Any]:
         """The stable keys of ``handoff requests``."""
+        secrets, more = first_that_fit(self.secrets(), LISTED_BYTES)
         return {
             "token": self.token,
             "wish": self.wish.value,
@@ -82,7 +84,8 @@ class IncomingRequest:
             "title": self.title,
             "parts": [part_as_json(part) for part in self.parts],
             "withheld": [part_as_json(part) for part in self.withheld],
-            "secrets": list(self.secrets),
+            "secrets": secrets,
+            "more_secrets": more,
             "expires_in": max(0, round(self.expires_at - now)),
         }
 

@@ -92,6 +92,10 @@ def requests(home: Path, *, as_json: bool) -> None:
     for item in result["requests"]:
         for line in lines(item["secrets"]):
             say(f"{item['token']}: {line}")
+        if item["more_secrets"]:
+            say(f"{item['token']}: and {item['more_secrets']} more of what looks like a secret")
+    if result["more"]:
+        say(f"{result['more']} more wait: they are shown when some of these are answered.")
     if rows:
         say("Answer with:  handoff accept TOKEN  or  handoff reject TOKEN")
     else:

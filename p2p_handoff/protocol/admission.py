@@ -13,7 +13,14 @@ from typing import Final
 
 from p2p_handoff.errors import RejectedError, TrustError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
-from p2p_handoff.limits import MAX_ARRIVING, MAX_CHAINS_KEPT, MAX_REMEMBERED
+from p2p_handoff.limits import (
+    MAX_ARRIVING,
+    MAX_CHAINS_KEPT,
+    MAX_OFFERS_IN_ALL,
+    MAX_OFFERS_KEPT,
+    MAX_REMEMBERED,
+    OFFER_ITEM,
+)
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import news
 from p2p_handoff.protocol.aftermath import check_room
@@ -22,6 +29,7 @@ from p2p_handoff.protocol.news import Lesson
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import Chain, ChainState, Proven
 from p2p_handoff.session.journal import Held
+from p2p_handoff.session.manifest import Manifest
 from p2p_handoff.session.ownership import Role
 
 _STALE: Final = RejectReason.STALE.value
@@ -128,6 +136,28 @@ def check_beginning(init: msg.Init, standing: Standing) -> None:
         raise RejectedError("too many long histories of this device are kept there", reason=RejectReason.BUSY.value)
     if init.mode is not Mode.COPY:
         _check_homes(standing)
+
+
+def weight_of(manifest: Manifest, encoded: int) -> int:
+    """What it costs to keep a manifest that a peer sent, in bytes; ``encoded`` is how many it came in."""
+    return encoded + OFFER_ITEM * sum(1 + len(part.secrets) for part in manifest.parts)
+
+
+def check_offers(weight: int, *, of_device: int, in_all: int) -> None:
+    """Find out whether there is room for one more offer.
+
+    Args:
+        weight: Of the new one.
+        of_device: What the offers of its device weigh that are kept.
+        in_all: The same of all devices.
+
+    Raises:
+        RejectedError: There is none: the source tries again when others were answered.
+    """
+    if of_device + weight > MAX_OFFERS_KEPT:
+        raise RejectedError("too many large offers of this device are kept there", reason=RejectReason.BUSY.value)
+    if in_all + weight > MAX_OFFERS_IN_ALL:
+        raise RejectedError("too many large offers are kept there", reason=RejectReason.BUSY.value)
 
 
 def _proven(init: msg.Init, standing: Standing, proven: Proven | None) -> tuple[Chain, ChainState]:

@@ -92,3 +92,20 @@ async def test_a_device_with_many_long_chains_under_way_waits(
     assert (await handing).outcome == "done"
     # What is over is not counted any more.
     assert (await laptop.to("desktop", second)).outcome == "done"
+
+
+async def test_what_waits_with_a_handoff_is_bounded_and_the_handoff_is_turned_away(
+    two_agents: Pair, folder: Path, slowly: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    await started_long_ago(laptop, folder, Identity.generate())
+    monkeypatch.setattr("p2p_handoff.protocol.admission.MAX_OFFERS_KEPT", 100)
+    requests = heard_by(desktop, msg.Request)
+    handing = asyncio.create_task(laptop.to("desktop", folder))
+    await until(lambda: bool(requests))
+    assert len(requests[0].manifest) > 100
+    slowly.set()
+    turned_away = await handing
+    assert (turned_away.outcome, turned_away.reason) == ("rejected", "busy")
+    monkeypatch.undo()
+    assert (await laptop.to("desktop", folder)).outcome == "done"

@@ -4,33 +4,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.dialer import Dialer
 from p2p_handoff.agent.incoming import Incoming
+from p2p_handoff.agent.ladder import Rung
 from p2p_handoff.agent.outgoing import Outgoing
 from p2p_handoff.agent.report import Report
+from p2p_handoff.agent.sealed_offers import SealedOffers
+from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import digest
+from p2p_handoff.errors import HandoffError, SealError, TrustError
 from p2p_handoff.ids import DeviceId, PartId, SessionId, TxnId, new_session_id, new_txn_id
-from p2p_handoff.limits import MAX_ANSWERING
+from p2p_handoff.limits import MAX_ANSWERING, OFFER_ITEM
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol import target as tgt
+from p2p_handoff.protocol.admission import weight_of
 from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.sealing import Envelope, EnvelopeKind, seal
 from p2p_handoff.session import chain as chains
-from p2p_handoff.session.manifest import Manifest, Part, PartType, encode_manifest
+from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, decode_manifest, encode_manifest
 from p2p_handoff.session.signed import encode_signed
 from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.testing.samples import conversation_lines
 from signaling.port import RelayPort
-from tests.agent.devices import Devices, Pair, fill, tree, until
+from tests.agent.devices import Devices, Pair, fill, heard_by, tree, until
 from tests.agent.test_wire import connected
 
 FILES = {"main.py": b"print('hello')\n"}
@@ -101,6 +108,69 @@ async def test_offers_that_a_device_does_not_go_on_with_are_bounded(
     await until(lambda: len(answering) == MAX_ANSWERING + 1)
 
 
+@pytest.mark.parametrize("error", [SealError("a frame does not open"), TrustError("another device answered")])
+async def test_a_way_on_which_somebody_forges_does_not_close_the_next_one(
+    two_agents: Pair, monkeypatch: pytest.MonkeyPatch, error: HandoffError
+) -> None:
+    laptop, desktop = two_agents
+    honest, offers = Dialer._ladder, list[RelayPort]()
+    monkeypatch.setattr(Dialer, "_ladder", lambda self, device: [way for _ in range(2) for way in honest(self, device)])
+    offer = SealedOffers.offer
+
+    async def forged_once(self: SealedOffers, port: RelayPort, *rest: Any) -> Wire:
+        offers.append(port)
+        if len(offers) == 1:
+            raise error
+        return await offer(self, port, *rest)
+
+    monkeypatch.setattr(SealedOffers, "offer", forged_once)
+    wire = await laptop.parts.dialer.connect(desktop.device)
+    assert wire.is_open
+    assert len(offers) == 2
+
+
+async def test_where_somebody_forges_on_every_way_it_is_said(two_agents: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    laptop, desktop = two_agents
+
+    async def forged(*_: Any) -> Wire:
+        raise SealError("a frame does not open")
+
+    monkeypatch.setattr(SealedOffers, "offer", forged)
+    with pytest.raises(SealError, match="does not open"):
+        await laptop.parts.dialer.connect(desktop.device)
+
+
+async def test_a_connection_that_ends_at_another_certificate_is_not_used(
+    two_agents: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    engine = laptop.parts.engine
+    connection = engine.connection(())
+    monkeypatch.setattr(type(connection), "remote_fingerprint", lambda _: bytes(32))
+    await connection.close()
+    with pytest.raises(TrustError, match="certificate"):
+        await laptop.parts.dialer.connect(desktop.device)
+    assert desktop.parts.dialer.wire(laptop.device) is None
+
+
+@contextlib.asynccontextmanager
+async def visit(*ports: RelayPort) -> AsyncIterator[RelayPort]:
+    """A visit to a relay; where there is none, it does not let this device in."""
+    if not ports:
+        raise TrustError("the relay did not accept the login")
+    yield ports[0]
+
+
+async def test_a_relay_that_is_not_what_it_should_be_does_not_close_another_way(
+    two_agents: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_agents
+    honest = Dialer._ladder
+    hostile = Rung("ws://hostile/v1", 0, visit())
+    monkeypatch.setattr(Dialer, "_ladder", lambda self, device: [hostile, *honest(self, device)])
+    assert (await laptop.parts.dialer.connect(desktop.device)).is_open
+
+
 # --- sources ----------------------------------------------------------------------------------------
 
 
@@ -116,6 +186,49 @@ async def test_an_offer_cannot_reach_into_another_session(
     assert still_primary(laptop, report.session)
     assert still_primary(desktop, victim.id)
     assert tree(devices.path("desktop", "private")) == {"diary.txt": b"dear diary"}
+
+
+async def test_large_offers_that_wait_are_bounded_for_each_device_and_what_is_answered_makes_room(
+    two_people: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop, desktop = two_people
+    near, _ = await connected(two_people)
+    answers = heard_by(laptop, msg.Reject)
+    known = [weight_of(decode_manifest(listing(SessionId("a" * 26), count)), 0) for count in (1, 100)]
+    assert known[1] - known[0] == 99 * OFFER_ITEM
+
+    def offer(count: int) -> TxnId:
+        txn, session = new_txn_id(os.urandom), SessionId(new_session_id(os.urandom))
+        near.send(msg.Init(txn, session, laptop.device, desktop.device, msg.Mode.COPY, 0, b"", take=False))
+        near.send(msg.Request(txn, listing(session, count), (PartId("p1"),), 600))
+        return txn
+
+    first = offer(100)
+    await until(lambda: len(desktop.pending()) == 1)
+    assert len(desktop.pending()[0].secrets()) == 100
+    incoming = desktop.handoffs.incoming(first)
+    assert incoming is not None
+    weight = incoming.weight
+    assert weight > 100 * OFFER_ITEM
+    monkeypatch.setattr("p2p_handoff.protocol.admission.MAX_OFFERS_KEPT", 2 * weight)
+    second = offer(100)
+    await until(lambda: len(desktop.pending()) == 2)
+    third = offer(1)
+    await until(lambda: bool(answers))
+    assert [(answer.txn, answer.reason.value) for answer in answers] == [(third, "busy")]
+    assert {request.txn for request in desktop.pending()} == {first, second}
+    monkeypatch.setattr("p2p_handoff.protocol.admission.MAX_OFFERS_KEPT", 4 * weight)
+    monkeypatch.setattr("p2p_handoff.protocol.admission.MAX_OFFERS_IN_ALL", 2 * weight)
+    fourth = offer(1)
+    await until(lambda: len(answers) == 2)
+    assert (answers[1].txn, answers[1].reason.value) == (fourth, "busy")
+
+
+def listing(session: SessionId, count: int) -> bytes:
+    """A manifest that lists so many secrets."""
+    secrets = tuple(Secret(b"%06d" % number, "token") for number in range(count))
+    part = Part(PartId("p1"), PartType.FILES, "folder", "gift", digest(b""), 0, 0, 1, secrets=secrets)
+    return encode_manifest(Manifest(session, "gift", (part,)))
 
 
 async def test_an_offer_that_is_no_manifest_is_rejected(

@@ -10,7 +10,7 @@ import pytest
 
 from p2p_handoff import HandoffError, IntegrityError, RejectedError, TimedOutError, UnreachableError
 from p2p_handoff.agent.payloads import raise_unless_done
-from p2p_handoff.agent.report import Report, outcome_error
+from p2p_handoff.agent.report import Report, first_that_fit, outcome_error
 from p2p_handoff.protocol.messages import RejectReason
 from p2p_handoff.protocol.outcome import Outcome, Result
 
@@ -102,6 +102,15 @@ def test_a_rejection_without_words_tells_its_reason(reason: RejectReason) -> Non
     assert isinstance(error, RejectedError)
     assert error.reason == reason.value
     assert reason.value in error.sentence
+
+
+def test_of_a_long_list_the_first_are_told_and_the_others_counted() -> None:
+    items = [{"path": "x" * 100, "number": number} for number in range(10)]
+    size = len(json.dumps(items[0])) + 1
+    assert first_that_fit(items, 3 * size) == (items[:3], 7)
+    assert first_that_fit(items, 3 * size - 1) == (items[:2], 8)
+    assert first_that_fit(items, 100 * size) == (items, 0)
+    assert first_that_fit([], 0) == ([], 0)
 
 
 def test_a_report_is_json_with_the_stable_keys() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from p2p_handoff import AmbiguousError, NotFoundError
 from p2p_handoff.agent.events import Events
+from p2p_handoff.agent.report import LISTED_BYTES
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
 from p2p_handoff.ids import TOKEN_LENGTH, DeviceId, SessionId, Token, TxnId
 from p2p_handoff.protocol.messages import RejectReason
@@ -98,6 +101,14 @@ async def test_seconds_left_are_shown_and_never_negative(book: RequestBook) -> N
     item = request("aaaaaaaa", seconds=60)
     assert item.as_json(item.expires_at - 60)["expires_in"] == 60
     assert item.as_json(item.expires_at + 5)["expires_in"] == 0
+
+
+async def test_a_list_longer_than_a_line_of_the_local_socket_is_cut_and_what_is_left_out_counted() -> None:
+    secrets = [{"path": f"{number}{'x' * 4000}", "kind": "token"} for number in range(1000)]
+    shown = replace(request("aaaaaaaa"), secrets=lambda: secrets).as_json(0.0)
+    assert 0 < len(json.dumps(shown)) < LISTED_BYTES + 1000
+    assert shown["secrets"] == secrets[: len(shown["secrets"])]
+    assert len(shown["secrets"]) + shown["more_secrets"] == 1000
 
 
 async def test_a_token_is_never_given_twice_at_a_time(events: Events) -> None:

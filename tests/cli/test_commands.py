@@ -111,7 +111,7 @@ def test_a_damaged_history_is_said_with_the_first_bad_link(device: Device, sessi
 
 
 def test_no_request_waits(device: Device) -> None:
-    assert device("requests", "--json").last == {"requests": []}
+    assert device("requests", "--json").last == {"requests": [], "more": 0}
     assert "No request" in device("requests").err
 
 

@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 
+from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError, RejectedError, TrustError
-from p2p_handoff.ids import DeviceId
-from p2p_handoff.limits import MAX_ARRIVING, MAX_CHAINS_KEPT, MAX_REFUSALS, MAX_REMEMBERED
+from p2p_handoff.ids import DeviceId, PartId
+from p2p_handoff.limits import (
+    MAX_ARRIVING,
+    MAX_CHAINS_KEPT,
+    MAX_CONTROL_MESSAGE,
+    MAX_OFFERS_IN_ALL,
+    MAX_OFFERS_KEPT,
+    MAX_REFUSALS,
+    MAX_REMEMBERED,
+    MAX_SECRETS,
+)
 from p2p_handoff.protocol import admission
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.admission import Other, Standing
@@ -18,6 +28,7 @@ from p2p_handoff.protocol.messages import Mode, RejectReason
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session import journal
 from p2p_handoff.session.journal import Held
+from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret
 from tests.protocol.grants import CHAIN, SESSION, TXN, A, B, C
 from tests.session.ownership_world import chain_of, handed, session_id, txn_id
 
@@ -59,6 +70,25 @@ def test_a_device_with_too_much_history_under_way_waits() -> None:
     with pytest.raises(RejectedError, match="too many long histories") as caught:
         admission.check_beginning(INIT, replace(STANDING, chains_kept=room + 1))
     assert caught.value.reason == "busy"
+
+
+def test_a_device_with_too_large_offers_waits_and_so_do_all_together() -> None:
+    admission.check_offers(1, of_device=MAX_OFFERS_KEPT - 1, in_all=MAX_OFFERS_IN_ALL - 1)
+    for full in ({"of_device": MAX_OFFERS_KEPT, "in_all": 0}, {"of_device": 0, "in_all": MAX_OFFERS_IN_ALL}):
+        with pytest.raises(RejectedError, match="too many large offers") as caught:
+            admission.check_offers(1, **full)
+        assert caught.value.reason == "busy"
+
+
+def test_the_largest_offer_that_a_message_holds_has_room_where_no_other_is() -> None:
+    secrets = tuple(Secret(b"%04d" % number, "token") for number in range(MAX_SECRETS))
+    parts = tuple(
+        Part(PartId(f"p{number}"), PartType.FILES, "folder", "x", digest(b""), 0, 0, 0, secrets=secrets)
+        for number in range(1, 9)
+    )
+    weight = admission.weight_of(Manifest(SESSION, "", parts), MAX_CONTROL_MESSAGE)
+    assert weight > MAX_CONTROL_MESSAGE + 8 * MAX_SECRETS
+    admission.check_offers(weight, of_device=0, in_all=0)
 
 
 def test_a_chain_that_was_proven_before_is_judged_like_any_other() -> None:

@@ -11,7 +11,9 @@ import asyncio
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import arguments
 from p2p_handoff.agent.commands.progress import Progress
+from p2p_handoff.agent.report import first_that_fit
 from p2p_handoff.control.request import Answer, Request
+from p2p_handoff.control.schema import MAX_LINE
 
 
 class HandoffCommands:
@@ -56,7 +58,8 @@ class HandoffCommands:
     async def requests(self, _request: Request) -> Answer:
         """Requests that wait for an answer."""
         now = asyncio.get_running_loop().time()
-        return {"requests": [item.as_json(now) for item in self._agent.pending()]}
+        requests, more = first_that_fit([item.as_json(now) for item in self._agent.pending()], MAX_LINE // 2)
+        return {"requests": requests, "more": more}
 
     async def accept(self, request: Request) -> Answer:
         """Say yes and wait for the end."""

@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 from typing import Final
@@ -18,13 +19,21 @@ from p2p_handoff.content.compression import Encoding
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import PartId, SessionId, new_session_id, new_txn_id
-from p2p_handoff.limits import CREDIT_WINDOW, MAX_CONTROL_MESSAGE, MAX_OBJECT, MIB
+from p2p_handoff.limits import (
+    CREDIT_WINDOW,
+    MAX_CONTROL_MESSAGE,
+    MAX_OBJECT,
+    MAX_OFFERS_KEPT,
+    MAX_SECRET_PATH,
+    MIB,
+)
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.security.identity import Identity
 from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.chain import MAX_LINKS
+from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, encode_manifest
 from tests.agent.long_histories import handed_about
 from tests.attack.attack import Attack, Seen, hold
 from tests.attack.offers import Lie, copy_of, manifest_of, served
@@ -36,6 +45,7 @@ Deed = Callable[[Speaker], Awaitable[None]]
 _WHO: Final = "linked device"
 _MILLION: Final = 1_000_000
 INITS: Final = 600
+OFFERS: Final = 64
 ROUNDS: Final = 150
 
 
@@ -200,6 +210,39 @@ async def inits(root: Path) -> Seen:
     return Seen(f"{INITS} Inits: {requests} requests wait for the user, cut off {cut} times", load.growth, load.stall)
 
 
+async def offers(root: Path) -> Seen:
+    """Offers that wait for the user, each with a list of a megabyte."""
+    async with scene(root, kind=LinkKind.OTHER) as stage:
+        session = SessionId(new_session_id(os.urandom))
+        size = len(_listing(session))
+        room = MAX_OFFERS_KEPT // size
+        speaker, refused = await stage.speaker(), 0
+        async with stage.victim.measured() as load:
+            with stage.listening() as heard:
+                for _ in range(OFFERS):
+                    init, request = copy_of(stage)
+                    await speaker.message(init)
+                    await speaker.message(replace(request, manifest=_listing(init.session)))
+                async with asyncio.timeout(60):
+                    while refused < OFFERS - room:
+                        if isinstance(message := await heard.get(), msg.Reject):
+                            hold(message.reason is msg.RejectReason.BUSY, f"refused as {message.reason.value}")
+                            refused += 1
+        answer = await stage.victim.call("requests")
+        waiting = len(answer["requests"]) + answer["more"]
+        await stage.check_untouched()
+    load.check()
+    hold(waiting <= room, f"{waiting} requests of {size} bytes wait for the user")
+    what = f"{OFFERS} offers of {size / MIB:.1f} MiB: {waiting} wait for the user, the others are refused as busy"
+    return Seen(what, load.growth, load.stall)
+
+
+def _listing(session: SessionId) -> bytes:
+    secrets = tuple(Secret(b"%04d" % number + b"x" * (MAX_SECRET_PATH - 4), "token") for number in range(256))
+    part = Part(PartId("p1"), PartType.FILES, "folder", "gift", digest(b""), 0, 0, 1, secrets=secrets)
+    return encode_manifest(Manifest(session, "gift", (part,)))
+
+
 async def chatter(root: Path) -> Seen:
     """Small messages as fast as they go, that all need an answer or none."""
     txn = new_txn_id(os.urandom)
@@ -331,5 +374,6 @@ ATTACKS: Final = (
     _row("bomb-chain", f"sessions with a history of {MAX_LINKS} handoffs, genuine and forged", histories),
     _row("bomb-content", "objects that unpack to more than they say, or are others than named", content),
     _row("flood-inits", f"opens {INITS} handoffs that never go on", inits),
+    _row("flood-offers", f"offers {OFFERS} sessions with long lists that wait for the user", offers),
     _row("flood-messages", f"{14 * ROUNDS} messages of 14 kinds that need an answer or make no sense", chatter),
 )
