@@ -152,6 +152,22 @@ def test_each_socket_gets_what_is_for_its_interface(monkeypatch: pytest.MonkeyPa
         assert sent.pop() == (sender, expected)
 
 
+@pytest.mark.parametrize("interfaces", [(HOME,), (HOME, OFFICE)])
+def test_what_is_sent_late_is_sent_as_it_is_now(
+    monkeypatch: pytest.MonkeyPatch, interfaces: tuple[Interface, ...]
+) -> None:
+    sent: list[DNSOutgoing] = []
+    monkeypatch.setattr(Zeroconf, "async_send", lambda _, out, *_rest: sent.append(out))
+    responder = LocalResponder.__new__(LocalResponder)
+    responder.own_interfaces = interfaces
+    responder.registry = registry(service(name="two", addresses=()))
+    responder.async_send(packet(service()), transport=Sender("192.168.1.5", 5353))
+    assert not sent, "the name that is used no longer was told"
+    responder.registry = registry(service("no room"))
+    responder.async_send(packet(service("room")), transport=Sender("192.168.1.5", 5353))
+    assert service("no room").dns_text() in [item for item, _ in sent[0].answers]
+
+
 def test_what_is_overridden_is_still_what_the_library_calls() -> None:
     """A canary: with another signature addresses might be told everywhere again."""
     theirs, ours = inspect.signature(Zeroconf.async_send), inspect.signature(LocalResponder.async_send)
