@@ -8,6 +8,7 @@ import base64
 import multiprocessing
 import os
 import re
+import resource
 import socket
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -94,6 +95,8 @@ async def shown(root: Path) -> Seen:
     (home / "turn-credential").write_text(_TURN_PASSWORD)
     (home / "turn-credential").chmod(0o600)
     turn = {"servers": ["turn:127.0.0.1:9"], "user": "somebody"}
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))  # The agent is started where a crash leaves an image.
     async with scene(root, options=("--log-level", "debug"), turn=turn) as stage:
         codes: list[str] = []
 
