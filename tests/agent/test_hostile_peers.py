@@ -30,6 +30,7 @@ from p2p_handoff.protocol import target as tgt
 from p2p_handoff.protocol.admission import weight_of
 from p2p_handoff.protocol.source import SourceState
 from p2p_handoff.security.identity import Identity
+from p2p_handoff.security.link_terms import LinkKind
 from p2p_handoff.security.sealing import Envelope, EnvelopeKind, seal
 from p2p_handoff.session import chain as chains
 from p2p_handoff.session.manifest import Manifest, Part, PartType, Secret, decode_manifest, encode_manifest
@@ -37,7 +38,7 @@ from p2p_handoff.session.signed import encode_signed
 from p2p_handoff.session.statements import NONCE_BYTES
 from p2p_handoff.testing.samples import conversation_lines
 from signaling.port import RelayPort
-from tests.agent.devices import Devices, Pair, fill, heard_by, tree, until
+from tests.agent.devices import Devices, Pair, fill, heard_by, introduce, tree, until
 from tests.agent.test_wire import connected
 
 FILES = {"main.py": b"print('hello')\n"}
@@ -318,3 +319,32 @@ async def test_a_device_that_is_not_the_source_cannot_make_the_target_decide(two
     await until(lambda: desktop.store.incoming.decision(genuine) is not None)
     assert desktop.store.incoming.decision(known) is None
     assert desktop.store.incoming.refusals(laptop.device) == 1
+
+
+async def test_a_linked_device_that_names_the_handoff_of_two_others_changes_nothing_at_either(
+    two_people: Pair, devices: Devices, folder: Path
+) -> None:
+    laptop, desktop = two_people
+    phone = await devices.start("phone")
+    for agent in two_people:
+        introduce(phone, agent, LinkKind.OTHER)
+    handing = asyncio.create_task(laptop.to("desktop", folder))
+    await until(lambda: bool(desktop.pending()))
+    (request,) = desktop.pending()
+    txn, failed = request.txn, msg.RejectReason.FAILED
+    answers = heard_by(phone, msg.SessionList)
+    for agent in two_people:
+        wire = await phone.parts.dialer.connect(agent.device)
+        wire.send(msg.Cancel(txn, failed, "in another's name"))
+        wire.send(msg.Reject(txn, failed, "in another's name"))
+        wire.send(msg.Accept(txn, (PartId("p1"),)))
+        wire.send(msg.Round(txn, 1, b"junk"))
+        wire.send(msg.Gone(txn, PartId("p1"), (bytes(32),)))
+        wire.send(msg.ListSessions(1))
+    # What stands behind them on each connection is answered: they were looked at by then.
+    await until(lambda: len(answers) == 2)
+    assert desktop.pending() == [request]
+    assert not handing.done()
+    desktop.accept()
+    assert (await asyncio.wait_for(handing, 20)).outcome == "done"
+    assert tree(desktop.settings.receive_dir / "project") == FILES
