@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from p2p_handoff.agent.current_wire import CurrentWire
+from p2p_handoff.agent.headway import Headway, time_left
+from p2p_handoff.agent.rate import Rate
 from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import HandoffError
@@ -64,6 +66,7 @@ class Account:
         self._decided_at = 0.0
         self._pause = 0.0
         """Seconds."""
+        self._rate = Rate()
         self._placing = 0.0
         """Of these, seconds since the target accepted."""
 
@@ -107,23 +110,39 @@ class Account:
         """Tell of an event of this handoff."""
         self._services.events.emit(event, txn=self._subject.txn, session=self._subject.session, **fields)
 
+    def moving(self, moved: Moved) -> None:
+        """Content is about to move: what was waited for before says nothing of its rate."""
+        self._rate.begin(moved.content_bytes, self._loop.time())
+
+    def headway(self, machine: Source | Target, moved: Moved) -> Headway:
+        """How far it is.
+
+        Args:
+            machine: This side's.
+            moved: What was transferred.
+        """
+        rate = self._rate.per_second(moved.content_bytes, self._loop.time())
+        return Headway(
+            phase=machine.state.value,
+            round=machine.round,
+            bytes=moved.content_bytes,
+            remaining=moved.remaining,
+            objects=moved.objects,
+            rate=rate,
+            left=time_left(moved.remaining, rate),
+            seconds=self.seconds,
+        )
+
     def tell_progress(self, machine: Source | Target, moved: Moved, **wire_bytes: int) -> None:
-        """Tell how far it is.
+        """Tell how far it is; call it a few times a second while content moves.
 
         Args:
             machine: This side's.
             moved: What was transferred.
             **wire_bytes: ``sent_bytes`` or ``received_bytes``: on the bulk channel, compressed.
         """
-        self.emit(
-            "progress",
-            phase=machine.state.value,
-            round=machine.round,
-            bytes=moved.content_bytes,
-            remaining=moved.remaining,
-            objects=moved.objects,
-            **wire_bytes,
-        )
+        self._rate.mark(moved.content_bytes, self._loop.time())
+        self.emit("progress", **self.headway(machine, moved).as_json(), **wire_bytes)
 
     def report(self, outcome: Outcome, *, epoch: int = 0) -> Report:
         """How it ended, or stands, as far as both sides report it alike.

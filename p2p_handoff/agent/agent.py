@@ -25,10 +25,12 @@ from p2p_handoff.agent.handoffs import Handoffs
 from p2p_handoff.agent.names import rename
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.outside import Outside
+from p2p_handoff.agent.overview import Overview
 from p2p_handoff.agent.peers import Peer, PeerBook
 from p2p_handoff.agent.policies import Policies
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Consent, IncomingRequest, Refusal, RequestBook
+from p2p_handoff.agent.status import Status
 from p2p_handoff.agent.undoing import Undone
 from p2p_handoff.engines.base import Engine
 from p2p_handoff.errors import UsageError
@@ -144,6 +146,10 @@ class Agent:
     def engine(self) -> str:
         """Name of the engine in use."""
         return self.parts.engine.name
+
+    async def status(self) -> Status:
+        """What this agent is doing now: devices and how they are reached, sessions, handoffs, what waits."""
+        return await Overview(self._given, self.parts).status()
 
     def discover(self) -> list[Peer]:
         """Devices linked or in sight now."""

@@ -20,6 +20,7 @@ from p2p_handoff.agent.accepting import Accepting
 from p2p_handoff.agent.account import Account, Subject
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.carrying import STORE_AGAIN_AFTER, as_failure, carry_out
+from p2p_handoff.agent.headway import Headway
 from p2p_handoff.agent.incoming_connection import IncomingConnection
 from p2p_handoff.agent.incoming_content import IncomingContent
 from p2p_handoff.agent.incoming_offer import IncomingOffer
@@ -180,6 +181,15 @@ class Incoming:
         """How it stands while nothing more is heard: what was accepted is not given back."""
         return self._reports.standing(self.machine)
 
+    def headway(self) -> Headway:
+        """How far it is."""
+        return self._account.headway(self.machine, self._content.fetcher.progress)
+
+    @property
+    def title(self) -> str:
+        """The session's, as it was offered; empty before that."""
+        return self._content.latest.title if self._content.latest is not None else ""
+
     def happened(self, event: TargetEvent) -> None:
         """An event for the machine, after those that wait already."""
         self._events.put_nowait(event)
@@ -287,6 +297,7 @@ class Incoming:
         return tgt.UserAccepted(tuple(part.id for part in chosen))
 
     async def _fetch(self, effect: tgt.FetchRound) -> TargetEvent:
+        self._account.moving(self._content.fetcher.progress)
         here = await self._content.fetch_round(effect.manifest, self.machine, self._connection.current)
         return tgt.Fetched(effect.number, here)
 

@@ -18,6 +18,7 @@ from p2p_handoff.agent.account import Account, Subject
 from p2p_handoff.agent.carrying import STORE_AGAIN_AFTER, as_failure, carry_out
 from p2p_handoff.agent.giving_up import unless_given_up
 from p2p_handoff.agent.granting import Granting
+from p2p_handoff.agent.headway import Headway
 from p2p_handoff.agent.letting_go import release_parts, thaw_parts
 from p2p_handoff.agent.outgoing_connection import OutgoingConnection
 from p2p_handoff.agent.outgoing_content import OutgoingContent
@@ -137,6 +138,10 @@ class Outgoing:
     def standing(self) -> Report:
         """How it stands while nothing is heard of the other device: what is granted cannot be taken back."""
         return self._reports.standing(self.machine)
+
+    def headway(self) -> Headway:
+        """How far it is."""
+        return self._account.headway(self.machine, self._server.served)
 
     # --- from its parts -----------------------------------------------------------------------------
 
@@ -282,6 +287,7 @@ class Outgoing:
         if effect.fresh:
             await self._take_picture(thorough=False)
         self._pacing.begin(self._server.served.sent_bytes, self._loop.time())
+        self._account.moving(self._server.served)
         self._send(msg.Round(self.plan.txn, effect.number, self._manifest()))
 
     async def _send_grant(self, _effect: src.SendGrant) -> None:

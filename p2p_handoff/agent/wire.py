@@ -12,6 +12,7 @@ import contextlib
 import logging
 from typing import Any, Protocol
 
+from p2p_handoff.agent.rate import Rate
 from p2p_handoff.engines.base import EngineConnection
 from p2p_handoff.errors import HandoffError, TimedOutError, UnreachableError
 from p2p_handoff.ids import DeviceId
@@ -95,6 +96,7 @@ class Wire:
         self._room = asyncio.Event()
         self._room.set()
         self._rate = 0.0
+        self._outward, self._inward = Rate(), Rate()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> Hello:
@@ -161,6 +163,21 @@ class Wire:
     def bulk_sent(self) -> int:
         """Bulk bytes sent so far."""
         return self._core.bulk_sent
+
+    @property
+    def sending(self) -> float:
+        """Bulk bytes per second sent over the last few seconds."""
+        return self._outward.per_second(self.bulk_sent, self._loop.time())
+
+    @property
+    def receiving(self) -> float:
+        """Bulk bytes per second received over the last few seconds."""
+        return self._inward.per_second(self.bulk_received, self._loop.time())
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that a ping and its answer take, smoothed; None before the first answer."""
+        return self._core.round_trip
 
     async def path_kind(self) -> str:
         """``host``, ``reflexive``, ``relayed`` or ``unknown``."""
@@ -278,9 +295,12 @@ class Wire:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(max(0.0, self._core.next_tick() - self._loop.time()))
-            for event in self._core.tick(self._loop.time()):
+            now = self._loop.time()
+            for event in self._core.tick(now):
                 self._act(event)
             self._flush()
+            self._outward.mark(self.bulk_sent, now)
+            self._inward.mark(self.bulk_received, now)
 
     async def _pump(self) -> None:
         try:

@@ -5,25 +5,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import STOP_DEADLINE, agent_argv, running
-from p2p_handoff.cli.output import counted, print_json, shown
+from p2p_handoff.cli.output import print_json
+from p2p_handoff.cli.status_commands import status
 from p2p_handoff.control.client import Client
 from p2p_handoff.control.socket_path import socket_path
 from p2p_handoff.errors import TimedOutError, UsageError
 from p2p_handoff.settings.words import VISIBLE
-
-_VISIBLE = {
-    "everyone": "everyone on the network sees its name",
-    "linked": "linked devices recognise it on the network, nobody else does",
-    "nobody": "it announces itself to nobody on the network",
-}
 
 
 @click.group()
@@ -63,16 +56,7 @@ def run(
     os.execv(argv[0], [*argv, "--log-level", log_level])  # noqa: S606 - our own interpreter and module
 
 
-@agent.command()
-@options.common
-def status(home: Path, *, as_json: bool) -> None:
-    """Tell what the agent is doing."""
-    result = running(home).call("status")
-    if as_json:
-        print_json(result)
-        return
-    for line in _status_lines(result):
-        click.echo(shown(line))
+agent.add_command(status)
 
 
 @agent.command()
@@ -105,28 +89,3 @@ def reload(home: Path, *, as_json: bool) -> None:
             click.echo(f"{words}: {', '.join(result[key])}.")
     if not result["taken_over"] and not result["needs_restart"]:
         click.echo("Nothing has changed.")
-
-
-def _status_lines(result: dict[str, Any]) -> Iterator[str]:
-    yield f"{result['name']} ({result['device'][:8]}), engine {result['engine']}, port {result['port']}"
-    yield ", ".join(
-        (
-            counted(result["peers_online"], "device") + " in sight",
-            counted(result["sessions"], "session"),
-            counted(result["active"], "handoff") + " under way",
-        )
-    )
-    yield f"handoff is {'on' if result['handoff'] else 'switched off'}; new sessions go to {result['receive_dir']}"
-    yield _VISIBLE[result["visible"]]
-    yield f"its secret keys are in {result['keys_in']}"
-    if result["requests"]:
-        yield f"{counted(result['requests'], 'request')} to answer: handoff requests"
-    old_copy = [result["old_copy"]] if result["old_copy"] else []
-    for item in (*result["in_doubt"], *old_copy, *result["lost"], *result["forks"]):
-        yield item["text"]
-    for item in (*result["not_in_place"], *result["edited_here"]):
-        yield f"{item['title']!r}: {item['text']}"
-    for url, problem in result["relays"].items():
-        yield f"relay {url}: {problem or 'connected'}"
-    if result["discovery"]:
-        yield f"discovery: {result['discovery']}"

@@ -4,34 +4,20 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
-from p2p_handoff.cli.output import print_json, say, size
+from p2p_handoff.cli.headway import pace, phase
+from p2p_handoff.cli.output import print_json, say
 from p2p_handoff.cli.secrets_shown import lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _Fields = Mapping[str, Any]
-
-_PHASES = {
-    "copying": "copying",
-    "ready": "copying",
-    "freezing": "freezing",
-    "frozen": "last changes",
-    "sealing": "last changes",
-    "finishing": "finishing",
-    "released": "putting in place",
-    "accepted": "putting in place",
-}
-
-_MEASURABLE = 0.05
-"""Seconds below which a rate says nothing."""
 
 
 def _peer(fields: _Fields) -> Iterator[str]:
@@ -87,7 +73,6 @@ class HandoffProgress:
         self._code_hint = code_hint
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._began = (0.0, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -120,28 +105,22 @@ class HandoffProgress:
         say(f"On the other device run:  {self._code_hint.format(code=fields['code'])}")
 
     def _advance(self, fields: Mapping[str, Any]) -> None:
-        done, missing = int(fields["bytes"]), int(fields["remaining"])
         if self._bar is None:
-            self._began = time.monotonic(), done
             self._bar = _new_bar()
             self._task = self._bar.add_task("copying", total=None, rate="", left="")
             self._bar.start()
         assert self._task is not None
-        rate, left = self._pace(done, missing)
-        phase = _PHASES.get(fields["phase"], fields["phase"])
+        done, missing = int(fields["bytes"]), int(fields["remaining"])
+        rate, left = pace(fields)
         self._bar.update(
-            self._task, completed=done, total=done + missing, description=phase, rate=rate, left=left, refresh=True
+            self._task,
+            completed=done,
+            total=done + missing,
+            description=phase(fields),
+            rate=rate,
+            left=left,
+            refresh=True,
         )
-
-    def _pace(self, done: int, missing: int) -> tuple[str, str]:
-        """Average rate since the first event, and the time that the rest takes at it."""
-        started, before = self._began
-        elapsed = time.monotonic() - started
-        rate = (done - before) / elapsed if elapsed > _MEASURABLE else 0.0
-        if rate <= 0:
-            return "", ""
-        seconds = round(missing / rate)
-        return f"{size(int(rate))}/s", f"{seconds // 60}:{seconds % 60:02} left" if missing else "done"
 
 
 def _new_bar() -> Progress:

@@ -35,6 +35,7 @@ from p2p_handoff.protocol import codec
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.protocol.messages import Credit, Goodbye, Hello, Message, Ping, Pong
 from p2p_handoff.protocol.records import ObjectRecord, RecordReader, RecordWriter
+from p2p_handoff.protocol.round_trip import RoundTrip
 from p2p_handoff.security.exchange import ChannelKeys
 from p2p_handoff.security.frames import FRAME_OVERHEAD, FrameOpener, FrameSealer, check_proof, prove
 from p2p_handoff.security.identity import Identity, PublicIdentity
@@ -159,6 +160,7 @@ class Connection:
         self._ticked_at = now
         self._pinged_at = now
         self._ping_number = 0
+        self._round_trip = RoundTrip()
 
     @property
     def phase(self) -> Phase:
@@ -179,6 +181,11 @@ class Connection:
     def bulk_pending(self) -> int:
         """Stream bytes queued for the bulk channel and not framed yet, for want of credit or of time."""
         return self._writer.pending
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that a ping and its answer take, smoothed; None before the first answer."""
+        return self._round_trip.smoothed
 
     def start(self) -> None:
         """Queue the proof and the Hello. Next: send ``control_frames()``."""
@@ -249,7 +256,7 @@ class Connection:
         if self._phase is Phase.CLOSED:
             return []
         try:
-            events = self._bulk(frame) if channel is Channel.BULK else self._control(frame)
+            events = self._bulk(frame) if channel is Channel.BULK else self._control(frame, now)
         except Exception:
             self._phase = Phase.CLOSED
             raise
@@ -269,7 +276,7 @@ class Connection:
             return [PeerSilent()]
         if now >= self._pinged_at + PING_INTERVAL:
             self._pinged_at = now
-            self._ping()
+            self._ping(now)
         return []
 
     def next_tick(self) -> float:
@@ -281,9 +288,10 @@ class Connection:
     def _dead_at(self) -> float:
         return self._heard_at + (PEER_DEAD_AFTER if self._phase is Phase.OPEN else HANDSHAKE_DEADLINE)
 
-    def _ping(self) -> None:
+    def _ping(self, now: float) -> None:
         if self._phase is Phase.OPEN:
             self._ping_number += 1
+            self._round_trip.asked(self._ping_number, now)
             self._queue(Ping(self._ping_number))
 
     def _queue(self, message: Message) -> None:
@@ -294,7 +302,7 @@ class Connection:
             flag = _LAST if start + size >= len(data) else _MORE
             self._control_out.append(self._control_sealer.seal(flag + piece))
 
-    def _control(self, frame: bytes) -> list[Event]:
+    def _control(self, frame: bytes, now: float) -> list[Event]:
         plain = self._control_opener.open(frame)
         if self._phase is Phase.PROVING:
             parameters = self._parameters
@@ -310,7 +318,7 @@ class Connection:
             return []
         message = codec.decode(bytes(self._partial))
         self._partial.clear()
-        return self._greet(message) if self._phase is Phase.GREETING else self._dispatch(message)
+        return self._greet(message) if self._phase is Phase.GREETING else self._dispatch(message, now)
 
     def _greet(self, message: Message) -> list[Event]:
         if not isinstance(message, Hello):
@@ -319,14 +327,15 @@ class Connection:
         self._phase = Phase.OPEN
         return [PeerReady(message, version)]
 
-    def _dispatch(self, message: Message) -> list[Event]:
+    def _dispatch(self, message: Message, now: float) -> list[Event]:
         match message:
             case Hello():
                 raise RemoteProtocolError("a second hello")
             case Ping(number):
                 self._queue(Pong(number))
                 return []
-            case Pong():
+            case Pong(number):
+                self._round_trip.answered(number, now)
                 return []
             case Credit(total):
                 self._credit = max(self._credit, total)

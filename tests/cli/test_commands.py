@@ -37,14 +37,21 @@ def test_a_device_has_a_name_and_an_id(device: Device) -> None:
 
 
 def test_the_status_of_an_agent_has_its_stable_keys(device: Device) -> None:
-    result = device("agent", "status", "--json").last
+    device("whoami")
+    result = device("status", "--json").last
     assert result["handoff"] is True
     assert {"device", "port", "engine", "peers_online", "sessions", "requests", "active", "receive_dir"} <= set(result)
     assert result["visible"] == "nobody", "multicast is off in these tests"
-    assert "0 devices in sight" in device("agent", "status").out
-    assert "it announces itself to nobody" in device("agent", "status").out
     assert result["keys"] == "file"
-    assert f"its secret keys are in the file {device.home}/identity" in device("agent", "status").out
+
+
+@pytest.mark.parametrize("words", [("status",), ("agent", "status")])
+def test_the_status_of_an_agent_is_for_people(device: Device, words: tuple[str, ...]) -> None:
+    device("whoami")
+    told = device(*words).out
+    assert "0 devices in sight" in told
+    assert "it announces itself to nobody" in told
+    assert f"its secret keys are in the file {device.home}/identity" in told
 
 
 def test_a_second_agent_on_the_same_home_is_refused(device: Device) -> None:
@@ -213,7 +220,7 @@ def test_a_stopped_agent_is_gone_and_the_next_command_starts_one(device: Device)
     before = device("whoami", "--json").last
     assert device("agent", "stop", "--json").last == {"stopped": True}
     assert device("agent", "stop").exit_code == 4
-    assert device("agent", "status").exit_code == 4
+    assert device("agent", "status").exit_code == device("status").exit_code == 4
     assert device("whoami", "--json").last == before
 
 

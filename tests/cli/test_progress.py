@@ -9,7 +9,7 @@ import pytest
 
 from p2p_handoff.cli.progress import HandoffProgress
 
-PROGRESS = {"txn": "t", "phase": "copying", "bytes": 10, "remaining": 5}
+PROGRESS = {"txn": "t", "phase": "copying", "round": 1, "bytes": 10, "remaining": 5, "rate": 5, "left": 1.0}
 
 
 def test_with_json_every_event_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,14 +10,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from p2p_handoff.agent import doubts
 from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.commands import arguments
-from p2p_handoff.agent.telling import open_forks
-from p2p_handoff.agent.visibility import in_force
 from p2p_handoff.control.request import Answer, Request
 from p2p_handoff.security.words import key_words
-from p2p_handoff.store.records import SessionRecord
 
 
 class ThisDeviceCommands:
@@ -29,39 +25,7 @@ class ThisDeviceCommands:
 
     async def status(self, _request: Request) -> Answer:
         """The state of this agent."""
-        agent = self._agent
-        return {
-            "device": agent.device,
-            "name": agent.name,
-            "home": str(agent.home.path),
-            "port": agent.port,
-            "engine": agent.engine,
-            "keys": agent.parts.keys_kept_in.place.value,
-            "keys_in": agent.parts.keys_kept_in.words,
-            "handoff": agent.settings.handoff,
-            "visible": in_force(agent.settings, agent.store.links),
-            "discovery": agent.parts.surroundings.problem or "",
-            "relays": agent.parts.relay_states(),
-            "peers_online": sum(peer.online for peer in agent.discover()),
-            "sessions": len(agent.sessions()),
-            "requests": len(agent.pending()),
-            "active": len(agent.handoffs.active()),
-            "receive_dir": str(agent.settings.receive_dir),
-            "not_in_place": [
-                {"session": record.id, "title": record.title, "text": text}
-                for record in agent.sessions()
-                if (text := agent.parts.unplaced.of(record.id))
-            ],
-            "in_doubt": [doubts.doubt_as_json(agent.parts.around, item) for item in doubts.in_doubt(agent.sessions())],
-            "lost": doubts.lost_as_json(agent.parts.around, agent.sessions()),
-            "old_copy": doubts.old_copy_as_json(agent.parts.around),
-            "forks": open_forks(agent.store),
-            "edited_here": [item for record in agent.sessions() if (item := await self._edited(record))],
-        }
-
-    async def _edited(self, record: SessionRecord) -> dict[str, Any]:
-        edits = await self._agent.parts.contributions.of(record)
-        return {"session": record.id, "title": record.title, **edits.as_json()} if edits.counts else {}
+        return (await self._agent.status()).as_json()
 
     async def stop_agent(self, _request: Request) -> Answer:
         """End the agent."""
