@@ -34,7 +34,7 @@ TABLE: Final = {
     "recover": Entry("session_commands", "Show handoffs in doubt, and wait for their answer."),
     "send": Entry("handoff_commands", "Copy folders and conversations to whoever types the code."),
     "receive": Entry("handoff_commands", "Receive what 'handoff send' offers."),
-    "status": Entry("status_commands", "Tell what this device is doing: sessions, devices, handoffs, what waits."),
+    "status": Entry("status_commands", "Tell what this device is doing, and what waits."),
     "events": Entry("session_commands", "Show what happens, until Ctrl-C."),
     "whoami": Entry("link_commands", "Show this device's name, its id, and its key in words."),
     "unlink": Entry("link_commands", "Trust a device no longer, at once. Your own devices tell each other."),

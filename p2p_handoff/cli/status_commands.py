@@ -34,7 +34,7 @@ _STATES: Final = {
 @click.command()
 @options.common
 def status(home: Path, *, as_json: bool) -> None:
-    """Tell what this device is doing: sessions, devices, handoffs, what waits."""
+    """Tell what this device is doing, and what waits."""
     result = running(home).call("status")
     if as_json:
         print_json(result)
