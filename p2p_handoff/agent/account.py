@@ -7,11 +7,13 @@ Specification: docs/specs/control.md §5. Each side adds to the report what only
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from p2p_handoff.agent.current_wire import CurrentWire
 from p2p_handoff.agent.headway import Headway, time_left
+from p2p_handoff.agent.profile import Ledger
 from p2p_handoff.agent.rate import Rate
 from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.agent.services import Services
@@ -62,6 +64,8 @@ class Account:
         self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
+        self.ledger = Ledger(self._loop.time, time.process_time)
+        """Where the time goes."""
         self._paused_at = 0.0
         self._decided_at = 0.0
         self._pause = 0.0
@@ -172,4 +176,5 @@ class Account:
             text=error.sentence if error else outcome.text,
             exit_code=int(error.exit_code) if error else 0,
             error=error,
+            profile=self.ledger.profile(),
         )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2p_handoff.adapters.base import Staging, Want
+from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import in_thread
 from p2p_handoff.content.compression import unpack
@@ -96,12 +97,14 @@ class Fetcher:
     Args:
         txn: The handoff.
         progressed: Called after each batch that was staged.
+        ledger: Keeps the time.
     """
 
-    def __init__(self, txn: TxnId, progressed: Callable[[], None]) -> None:
+    def __init__(self, txn: TxnId, progressed: Callable[[], None], ledger: Ledger) -> None:
         self.progress = FetchProgress()
         self._txn = txn
         self._progressed = progressed
+        self._ledger = ledger
         self._arrived: asyncio.Queue[_Item] = asyncio.Queue()
         self._asked: dict[Digest, int] = {}
         self._outstanding = 0
@@ -140,8 +143,9 @@ class Fetcher:
         """
         self._reset()
         complete = True
-        for goal in goals:
-            complete = await self._fetch_part(wire, goal) and complete
+        with self._ledger.waiting(Stage.ARRIVAL):
+            for goal in goals:
+                complete = await self._fetch_part(wire, goal) and complete
         return complete
 
     def close(self) -> None:
@@ -161,13 +165,17 @@ class Fetcher:
 
     async def _fetch_part(self, wire: Wire, goal: PartGoal) -> bool:
         self._gone = False
-        self._add(await in_thread(goal.staging.begin, goal.part.root, goal.part.root_size, goal.part.left_out))
+        with self._ledger.waiting(Stage.STAGE):
+            wants = await in_thread(goal.staging.begin, goal.part.root, goal.part.root_size, goal.part.left_out)
+        self._add(wants)
         await self._ask(wire, goal.part.id)
         while self._asked:
             if not (records := await self._next_batch(wire)):
                 continue
             try:
-                self._add(await in_thread(self._stage, goal.staging, records))
+                with self._ledger.waiting(Stage.STAGE):
+                    wants = await in_thread(self._stage, goal.staging, records)
+                self._add(wants)
                 await self._ask(wire, goal.part.id)
             finally:
                 wire.consumed(sum(record.wire_bytes for record in records))

@@ -26,6 +26,7 @@ from p2p_handoff.agent.incoming_content import IncomingContent
 from p2p_handoff.agent.incoming_offer import IncomingOffer
 from p2p_handoff.agent.incoming_report import IncomingReport
 from p2p_handoff.agent.placing import Placing
+from p2p_handoff.agent.profile import Stage
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.requests import Answer, Refusal
 from p2p_handoff.agent.services import Services
@@ -86,18 +87,20 @@ class Incoming:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Queued] = asyncio.Queue()
         self._connection = IncomingConnection(services, self)
-        self._content = IncomingContent(
-            services,
-            offer,
-            arrivals,
-            progressed=lambda: self._reports.progressed(self.machine),
-            readable=self._tell_readable,
-        )
         self.history = offer.history
         """Bytes of the session's chain that are kept for this handoff."""
         self._accepting = Accepting(services, offer)
         subject = Subject(init.txn, init.session, init.source, is_source=False)
         self._account = Account(services, subject, self._connection.current)
+        self._ledger = self._account.ledger
+        self._content = IncomingContent(
+            services,
+            offer,
+            arrivals,
+            self._ledger,
+            progressed=lambda: self._reports.progressed(self.machine),
+            readable=self._tell_readable,
+        )
         self._placing = Placing(services, init, arrivals, self._account.pause_ended)
         self._reports = IncomingReport(services, self._account, self._content, self._placing, init.epoch)
         self._work = Work[TargetEvent](self._events.put_nowait)
@@ -200,7 +203,9 @@ class Incoming:
         """Carry the handoff through, and answer for it after its report until cancelled."""
         try:
             while True:
-                await self._take(await self._events.get())
+                with self._ledger.waiting(Stage.PEER if self._connection.current.wire else Stage.CONNECT):
+                    item = await self._events.get()
+                await self._take(item)
         except asyncio.CancelledError:
             self._reports.agent_stopped(self.machine, accepted=self._accepting.has_accepted())
             raise
@@ -288,7 +293,8 @@ class Incoming:
             return tgt.UserRejected(offer.reason, offer.text)
         manifest, parts = offer
         self._reports.tell_offer(manifest, parts)
-        answer = await self._consent(manifest, parts, request.expires_in)
+        with self._ledger.waiting(Stage.PERSON):
+            answer = await self._consent(manifest, parts, request.expires_in)
         if isinstance(answer, Refusal):
             return tgt.UserRejected(answer.reason, answer.text)
         chosen = await self._content.choose(parts, answer)
@@ -307,8 +313,9 @@ class Incoming:
         return tgt.SealFailed(RejectReason.FAILED, "something changed at the source after it was frozen")
 
     async def _put_in_place(self) -> TargetEvent:
-        await self._placing.put_in_place()
-        await self._placing.resume()
+        with self._ledger.waiting(Stage.PLACE):
+            await self._placing.put_in_place()
+            await self._placing.resume()
         return tgt.Committed()
 
     async def _stop_work_and_clean_up(self) -> None:

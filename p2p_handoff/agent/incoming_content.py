@@ -14,6 +14,7 @@ from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.current_wire import CurrentWire
 from p2p_handoff.agent.fetching import Fetcher, PartGoal
 from p2p_handoff.agent.incoming_offer import IncomingOffer
+from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.requests import Consent, Refusal
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.space import check_margin, check_space
@@ -36,6 +37,7 @@ class IncomingContent:
         services: The agent's parts.
         offer: Which handoff.
         arrivals: Where the parts go.
+        ledger: Keeps the time.
         progressed: Called after each batch that was staged.
         readable: Told where a part can be read, while others still arrive.
     """
@@ -45,10 +47,12 @@ class IncomingContent:
         services: Services,
         offer: IncomingOffer,
         arrivals: Arrivals,
+        ledger: Ledger,
+        *,
         progressed: Callable[[], None],
         readable: Callable[[Part, Path], None],
     ) -> None:
-        self.fetcher = Fetcher(offer.init.txn, progressed)
+        self.fetcher = Fetcher(offer.init.txn, progressed, ledger)
         self.agreed: Manifest | None = None
         """As it was offered."""
         self.latest: Manifest | None = None
@@ -58,6 +62,7 @@ class IncomingContent:
         self._services = services
         self._init = offer.init
         self._arrivals = arrivals
+        self._ledger = ledger
         self._readable = readable
         self._is_shown = False
 
@@ -126,9 +131,10 @@ class IncomingContent:
         """
         complete = await self._fetch(self._later(manifest, machine), machine, current)
         if complete:
-            if machine.mode is Mode.MOVE:
-                await in_thread(self._services.keeper.prepare, machine.session, machine.txn)
-            await in_thread(check_margin, self._arrivals.all())
+            with self._ledger.waiting(Stage.SEAL):
+                if machine.mode is Mode.MOVE:
+                    await in_thread(self._services.keeper.prepare, machine.session, machine.txn)
+                await in_thread(check_margin, self._arrivals.all())
         return complete
 
     async def fetch_last(self, manifest: bytes, machine: Target, current: CurrentWire) -> bool:
@@ -149,8 +155,9 @@ class IncomingContent:
         self.latest = self._later(manifest, machine)
         complete = await self._fetch(self.latest, machine, current)
         if complete:
-            await in_thread(check_margin, self._arrivals.all())
-            await self._arrivals.decide(self.latest)
+            with self._ledger.waiting(Stage.SEAL):
+                await in_thread(check_margin, self._arrivals.all())
+                await self._arrivals.decide(self.latest)
         return complete
 
     async def _fetch(self, manifest: Manifest, machine: Target, current: CurrentWire) -> bool:
@@ -170,7 +177,8 @@ class IncomingContent:
         complete = await self.fetcher.fetch(current.require(), goals)
         if complete:
             # Sealed after every round: when nothing changed any more, the pause has nothing left to do here.
-            await in_thread(self._arrivals.seal, [goal.part for goal in goals])
+            with self._ledger.waiting(Stage.SEAL):
+                await in_thread(self._arrivals.seal, [goal.part for goal in goals])
         return complete
 
     async def _show_early(self, parts: list[Part]) -> None:
@@ -179,7 +187,8 @@ class IncomingContent:
             return
         self._is_shown = True
         try:
-            previews = await in_thread(self._arrivals.previews, parts)
+            with self._ledger.waiting(Stage.STAGE):
+                previews = await in_thread(self._arrivals.previews, parts)
         except HandoffError as error:
             log.info("handoff %s cannot be read before it is done: %s", self._init.txn[:6], error)
             return

@@ -27,6 +27,7 @@ from p2p_handoff.agent.outgoing_patience import OutgoingPatience
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.outgoing_report import OutgoingReport
 from p2p_handoff.agent.pacing import Pacing
+from p2p_handoff.agent.profile import Stage
 from p2p_handoff.agent.report import SEE_LOG, STILL_PRIMARY, Report, stopped
 from p2p_handoff.agent.services import Services
 from p2p_handoff.agent.serving import Server
@@ -77,9 +78,10 @@ class Outgoing:
         self._connection = OutgoingConnection(services, plan, self)
         self._content = OutgoingContent(services, plan)
         self._granting = Granting(services, plan)
-        self._server = Server(plan.txn, {}, lambda text: self.failed(HandoffError(text)))
         subject = Subject(plan.txn, plan.session, plan.target, is_source=True)
         self._account = Account(services, subject, self._connection.current)
+        self._ledger = self._account.ledger
+        self._server = Server(plan.txn, {}, lambda text: self.failed(HandoffError(text)), self._ledger)
         self._reports = OutgoingReport(plan, self._account, self._content, self._server.served)
         self._patience = OutgoingPatience(self, self._account, self._server.served)
         self._pacing = Pacing(plan.max_pause)
@@ -171,7 +173,9 @@ class Outgoing:
             else:
                 await self._take_up()
             while self._final is None:
-                await self._apply(await self._next_event())
+                with self._ledger.waiting(self._awaited()):
+                    event = await self._next_event()
+                await self._apply(event)
             return self._final
         except HandoffError as error:
             self._fail(error)
@@ -190,7 +194,7 @@ class Outgoing:
     async def _begin(self) -> None:
         if self.plan.take:
             # The device that asked hears at once that it goes on: a first picture may take minutes.
-            await self._connection.first()
+            await self._connect()
             with contextlib.suppress(UnreachableError):
                 self._send_init()
         await self._take_picture(thorough=False)
@@ -198,8 +202,12 @@ class Outgoing:
             raise self._content.nothing_left()
         self._reports.tell_secrets()
         if not self._connection.is_there:
-            await self._connection.first()
+            await self._connect()
         await self._apply(src.Connected())
+
+    async def _connect(self) -> None:
+        with self._ledger.waiting(Stage.CONNECT):
+            await self._connection.first()
 
     async def _take_up(self) -> None:
         """After a restart: what was granted can still be served where nothing changed on disk since."""
@@ -209,6 +217,13 @@ class Outgoing:
         except Exception as error:  # noqa: BLE001 - whatever it is, the target's answer must still be fetched
             log.warning("handoff %s: what was granted cannot be read: %s", self.plan.txn[:6], error)
         self._connection.dial_again()
+
+    def _awaited(self) -> Stage:
+        """Whom the next event is waited for from, as far as it is not this device itself."""
+        if not self._connection.is_there:
+            return Stage.CONNECT
+        asked = self.machine.state is SourceState.OFFERED and self._services.asks(self.plan.target)
+        return Stage.PERSON if asked else Stage.PEER
 
     async def _next_event(self) -> SourceEvent:
         if self.machine.state is not SourceState.OFFERED:
@@ -332,7 +347,8 @@ class Outgoing:
 
     async def _take_picture(self, freeze: Iterable[PartId] = (), *, thorough: bool = True) -> None:
         picture = self._content.picture(self.machine.parts, freeze=freeze, thorough=thorough)
-        self._server.snapshots = await unless_given_up(self._given_up, picture)
+        with self._ledger.waiting(Stage.PICTURE):
+            self._server.snapshots = await unless_given_up(self._given_up, picture)
 
     def _manifest(self) -> bytes:
         return self._content.encoded()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from itertools import accumulate, takewhile
 from typing import Any, Final
 
+from p2p_handoff.agent.profile import Profile
 from p2p_handoff.errors import (
     CancelledError,
     HandoffError,
@@ -72,6 +73,8 @@ class Report:
     """Objects staged, each time they were: more than the session has would mean that a break cost some twice."""
     exit_code: int = 0
     """The command line's exit code for it (docs/specs/errors.md)."""
+    profile: Profile = field(default_factory=Profile, compare=False)
+    """Where the time went on this device."""
     error: HandoffError | None = field(default=None, compare=False)
     """What Python callers raise for it; None when it is done. Not part of the JSON."""
 
@@ -79,7 +82,7 @@ class Report:
         """JSON-ready fields."""
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "error"}
         lists = ("into", "conflicts", "withheld", "left_out", "secrets")
-        return {**values, **{name: list(values[name]) for name in lists}}
+        return {**values, **{name: list(values[name]) for name in lists}, "profile": self.profile.as_json()}
 
 
 def secrets_as_json(parts: Iterable[Part], name_of: Callable[[DeviceId], str]) -> list[dict[str, Any]]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from p2p_handoff.adapters.base import Snapshot
+from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.compression import Packer
 from p2p_handoff.content.digests import Digest
@@ -50,6 +52,8 @@ class _Batch:
     content_bytes: int = 0
     taken: int = 0
     """How many digests the batch covers."""
+    packing: float = 0.0
+    """Of the time that it took, the share that was not reading."""
 
 
 class Server:
@@ -59,14 +63,18 @@ class Server:
         txn: The handoff.
         snapshots: The pictures that objects are read from, by part; replaced after each round.
         failed: Told in words why something could not be served.
+        ledger: Keeps the time.
     """
 
-    def __init__(self, txn: TxnId, snapshots: Mapping[PartId, Snapshot], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, txn: TxnId, snapshots: Mapping[PartId, Snapshot], failed: Callable[[str], None], ledger: Ledger
+    ) -> None:
         self.snapshots = snapshots
         self.served = Served()
         self._packer = Packer()
         self._txn = txn
         self._failed = failed
+        self._ledger = ledger
         self._wants: asyncio.Queue[tuple[Wire, Want]] = asyncio.Queue()
         self._queued = 0
         """Objects that the queue names."""
@@ -110,7 +118,7 @@ class Server:
         digests = [Digest(name) for name in message.digests]
         reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests))
         while digests:
-            batch = await reading
+            batch = await self._ready(reading)
             digests = digests[batch.taken :]
             if digests:
                 reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests))
@@ -120,11 +128,23 @@ class Server:
                 await asyncio.gather(reading, return_exceptions=True)
                 raise
 
+    async def _ready(self, reading: asyncio.Task[_Batch]) -> _Batch:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with self._ledger.waiting(Stage.READ):
+            batch = await reading
+        self._ledger.shift(Stage.READ, Stage.PACK, (loop.time() - began) * batch.packing)
+        return batch
+
     async def _send(self, wire: Wire, part: PartId, batch: _Batch) -> None:
-        for record in batch.records:
-            await wire.send_object(record)
-            self.served.sent_bytes += record.wire_bytes
-            self.served.objects += 1
+        queue_full, no_credit = wire.queue_full, wire.no_credit
+        with self._ledger.waiting(Stage.SEND):
+            for record in batch.records:
+                await wire.send_object(record)
+                self.served.sent_bytes += record.wire_bytes
+                self.served.objects += 1
+        self._ledger.shift(Stage.SEND, Stage.QUEUE, wire.queue_full - queue_full)
+        self._ledger.shift(Stage.SEND, Stage.CREDIT, wire.no_credit - no_credit)
         self.served.content_bytes += batch.content_bytes
         self.served.remaining = max(0, self.served.remaining - batch.content_bytes)
         if batch.gone:
@@ -142,16 +162,21 @@ class Server:
         records: list[ObjectRecord] = []
         gone: list[Digest] = []
         size = taken = 0
+        began, reading = time.perf_counter(), 0.0
         for name in digests[:_BATCH_OBJECTS]:
             taken += 1
+            before = time.perf_counter()
             try:
                 data = snapshot.read(name)
             except (ContentGoneError, NotFoundError):
                 gone.append(name)
                 continue
+            finally:
+                reading += time.perf_counter() - before
             encoding, payload = self._packer.pack(data)
             records.append(ObjectRecord(self._txn, name, encoding.value, payload))
             size += len(data)
             if size >= _BATCH_BYTES:
                 break
-        return _Batch(records, gone, size, taken)
+        took = time.perf_counter() - began
+        return _Batch(records, gone, size, taken, packing=1 - reading / took if took > 0 else 0.0)

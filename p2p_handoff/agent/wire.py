@@ -13,6 +13,7 @@ import logging
 from typing import Any, Protocol
 
 from p2p_handoff.agent.rate import Rate
+from p2p_handoff.agent.stopwatch import Stopwatch
 from p2p_handoff.engines.base import EngineConnection
 from p2p_handoff.errors import HandoffError, TimedOutError, UnreachableError
 from p2p_handoff.ids import DeviceId
@@ -97,6 +98,7 @@ class Wire:
         self._room.set()
         self._rate = 0.0
         self._outward, self._inward = Rate(), Rate()
+        self._queue_full, self._no_credit = Stopwatch(), Stopwatch()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> Hello:
@@ -178,6 +180,16 @@ class Wire:
     def round_trip(self) -> float | None:
         """Seconds that a ping and its answer take, smoothed; None before the first answer."""
         return self._core.round_trip
+
+    @property
+    def queue_full(self) -> float:
+        """Seconds for which content waited so far because the engine's queue was full."""
+        return self._queue_full.seconds(self._loop.time())
+
+    @property
+    def no_credit(self) -> float:
+        """Seconds for which content waited so far because the peer had given no credit for more."""
+        return self._no_credit.seconds(self._loop.time())
 
     async def path_kind(self) -> str:
         """``host``, ``reflexive``, ``relayed`` or ``unknown``."""
@@ -313,6 +325,7 @@ class Wire:
 
     async def _send_bulk(self) -> None:
         started, sent = self._loop.time(), 0
+        self._no_credit.stop(started)
         while (frame := self._core.bulk_frame(self._frame_limit())) is not None:
             self._engine.send(Channel.BULK, frame)
             sent += len(frame)
@@ -320,10 +333,14 @@ class Wire:
                 self._room.set()
             limit = self._queue_limit()
             if self._engine.queued_bytes(Channel.BULK) > limit:
+                self._queue_full.start(self._loop.time())
                 await self._engine.wait_queued_below(Channel.BULK, limit // 2)
+                self._queue_full.stop(self._loop.time())
             if (elapsed := self._loop.time() - started) > _RATE_WINDOW:
                 self._measure(sent, elapsed)
                 started, sent = self._loop.time(), 0
+        if self._core.bulk_pending:
+            self._no_credit.start(self._loop.time())
         if self._core.bulk_pending <= _READ_AHEAD // 2:
             self._room.set()
 

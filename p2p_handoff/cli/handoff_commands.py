@@ -13,6 +13,7 @@ from p2p_handoff.cli import options
 from p2p_handoff.cli.agent_process import reach, short_lived
 from p2p_handoff.cli.interrupt import taking_back
 from p2p_handoff.cli.output import print_json, say, shown, size, table
+from p2p_handoff.cli.profile_shown import lines as profile_lines
 from p2p_handoff.cli.progress import HandoffProgress
 from p2p_handoff.cli.secrets_shown import lines
 from p2p_handoff.control.client import Client
@@ -25,6 +26,7 @@ from p2p_handoff.control.client import Client
 @options.only
 @click.option("--max-pause", type=click.IntRange(1, 60_000), metavar="MS", help="How short the pause shall be.")
 @options.secrets
+@options.profile
 def to(
     home: Path,
     peer: str,
@@ -34,6 +36,7 @@ def to(
     secret: tuple[str, ...],
     *,
     include_secrets: bool,
+    profile: bool,
     as_json: bool,
 ) -> None:
     """Hand a session over to another device.
@@ -48,7 +51,7 @@ def to(
         "max_pause": max_pause / 1000 if max_pause else None,
         "secrets": options.let(secret, everything=include_secrets),
     }
-    _carry(reach(home), "to", args, as_json=as_json)
+    _carry(reach(home), "to", args, as_json=as_json, profile=profile)
 
 
 @click.command()
@@ -57,8 +60,16 @@ def to(
 @click.option("--from", "source", metavar="PEER", help="The device to ask; by default whoever has it.")
 @options.only
 @options.into
+@options.profile
 def take(
-    home: Path, session: str | None, source: str | None, only: list[str], into: Path | None, *, as_json: bool
+    home: Path,
+    session: str | None,
+    source: str | None,
+    only: list[str],
+    into: Path | None,
+    *,
+    profile: bool,
+    as_json: bool,
 ) -> None:
     """Fetch a session from your own device that has it.
 
@@ -66,7 +77,7 @@ def take(
     the session of the folder you stand in, else the only one that this device knows.
     """
     args = {**options.named(session), "from": source, "only": only, "into": str(into) if into else None}
-    _carry(reach(home), "take", args, as_json=as_json)
+    _carry(reach(home), "take", args, as_json=as_json, profile=profile)
 
 
 @click.command()
@@ -135,6 +146,7 @@ def reject(home: Path, token: str | None, reason: str | None, *, as_json: bool) 
 @click.command()
 @options.network
 @options.secrets
+@options.profile
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line; the last is the result.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 def send(
@@ -146,6 +158,7 @@ def send(
     secret: tuple[str, ...],
     *,
     include_secrets: bool,
+    profile: bool,
     no_mdns: bool,
     as_json: bool,
 ) -> None:
@@ -156,7 +169,7 @@ def send(
     let = options.let(secret, everything=include_secrets)
     args = {"paths": [str(path.absolute()) for path in paths], "secrets": let}
     with short_lived(options.network_argv(name, engine, relays, peers, no_mdns=no_mdns)) as client:
-        _carry(client, "send", args, as_json=as_json, code_hint="handoff receive {code}")
+        _carry(client, "send", args, as_json=as_json, profile=profile, code_hint="handoff receive {code}")
 
 
 @click.command()
@@ -188,7 +201,15 @@ def receive(
         _carry(client, "receive", args, as_json=as_json)
 
 
-def _carry(client: Client, command: str, args: dict[str, Any], *, as_json: bool, code_hint: str = "") -> None:
+def _carry(
+    client: Client,
+    command: str,
+    args: dict[str, Any],
+    *,
+    as_json: bool,
+    profile: bool = False,
+    code_hint: str = "",
+) -> None:
     """Run a command that ends with a report, and exit with the report's code."""
     with HandoffProgress(as_json=as_json, code_hint=code_hint) as progress, taking_back(client):
         report = client.call(command, args, on_event=progress.on_event)
@@ -196,6 +217,8 @@ def _carry(client: Client, command: str, args: dict[str, Any], *, as_json: bool,
         print_json(report)
     else:
         _show_report(report)
+        for line in profile_lines(report["profile"]) if profile else ():
+            click.echo(line)
     if report["exit_code"]:
         raise SystemExit(int(report["exit_code"]))
 

@@ -74,6 +74,13 @@ def let(paths: tuple[str, ...], *, everything: bool) -> bool | list[str]:
     return everything or list(paths)
 
 
+def profile(function: Command) -> Command:
+    """``--profile``."""
+    return click.option("--profile", is_flag=True, help="Say at the end where the time went, and what limited it.")(
+        function
+    )
+
+
 def into(function: Command) -> Command:
     """``--into DIR``."""
     return click.option(

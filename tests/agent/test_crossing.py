@@ -18,6 +18,7 @@ from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.catalog import Catalog
 from p2p_handoff.agent.fetching import Fetcher
 from p2p_handoff.agent.outgoing import Outgoing
+from p2p_handoff.agent.profile import Ledger
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import StorageError
@@ -359,7 +360,7 @@ class Purse:
 
 async def test_what_arrives_for_a_transfer_that_ended_gives_its_credit_back() -> None:
     txn = new_txn_id(bytes)
-    fetcher, purse = Fetcher(txn, lambda: None), Purse()
+    fetcher, purse = Fetcher(txn, lambda: None, Ledger(time.monotonic, time.process_time)), Purse()
     record = ObjectRecord(txn, digest(b"x"), 0, b"x")
     fetcher.object_received(purse, record)  # type: ignore[arg-type]  # all that it does with a wire
     assert purse.returned == 0

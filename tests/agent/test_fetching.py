@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from typing_extensions import override
 
 from p2p_handoff.agent import fetching
 from p2p_handoff.agent.fetching import Fetcher
+from p2p_handoff.agent.profile import Ledger
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import UnreachableError
@@ -21,7 +23,7 @@ from tests.protocol.grants import TXN
 
 
 def test_what_was_not_asked_for_cannot_be_gone() -> None:
-    fetcher = Fetcher(TXN, lambda: None)
+    fetcher = Fetcher(TXN, lambda: None, Ledger(time.monotonic, time.process_time))
     fetcher.gone_received(Gone(TXN, PartId("p1"), (bytes(32),) * 8192))
     assert fetcher._arrived.empty(), "a source could fill the memory with it"
 
@@ -42,7 +44,7 @@ class _Wire(Wire):
 
 
 def a_fetcher(*records: ObjectRecord) -> Fetcher:
-    fetcher = Fetcher(TXN, lambda: None)
+    fetcher = Fetcher(TXN, lambda: None, Ledger(time.monotonic, time.process_time))
     fetcher._asked.update({record.digest: len(record.payload) for record in records})
     return fetcher
 
