@@ -173,7 +173,7 @@ class Outgoing:
             else:
                 await self._take_up()
             while self._final is None:
-                with self._ledger.waiting(self._awaited()):
+                with self._ledger.waiting(self._reports.awaited(self.machine, connected=self._connection.is_there)):
                     event = await self._next_event()
                 await self._apply(event)
             return self._final
@@ -217,13 +217,6 @@ class Outgoing:
         except Exception as error:  # noqa: BLE001 - whatever it is, the target's answer must still be fetched
             log.warning("handoff %s: what was granted cannot be read: %s", self.plan.txn[:6], error)
         self._connection.dial_again()
-
-    def _awaited(self) -> Stage:
-        """Whom the next event is waited for from, as far as it is not this device itself."""
-        if not self._connection.is_there:
-            return Stage.CONNECT
-        asked = self.machine.state is SourceState.OFFERED and self._services.asks(self.plan.target)
-        return Stage.PERSON if asked else Stage.PEER
 
     async def _next_event(self) -> SourceEvent:
         if self.machine.state is not SourceState.OFFERED:

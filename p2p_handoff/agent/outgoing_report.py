@@ -14,6 +14,7 @@ from p2p_handoff.agent.account import Account
 from p2p_handoff.agent.offering import withheld_as_json
 from p2p_handoff.agent.outgoing_content import OutgoingContent
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
+from p2p_handoff.agent.profile import Stage
 from p2p_handoff.agent.report import Report
 from p2p_handoff.agent.serving import Served
 from p2p_handoff.content.digests import digest
@@ -45,6 +46,8 @@ class OutgoingReport:
     """The first one: final, or in doubt while the handoff goes on."""
     _told: list[dict[str, Any]] = field(default_factory=list)
     """Secrets."""
+    _asks: bool = False
+    """Whether a person was asked."""
 
     def settle(self, outcome: Outcome, machine: Source) -> None:
         """Report an outcome, unless one was reported."""
@@ -66,8 +69,15 @@ class OutgoingReport:
 
     def tell_offered(self, *, asks: bool) -> None:
         """Tell the user that the offer is out; ``asks``: a person there is asked."""
+        self._asks = asks
         withheld = withheld_as_json(self.content.withheld())
         self.account.emit("offered", name=self.account.peer_name, asks=asks, withheld=withheld)
+
+    def awaited(self, machine: Source, *, connected: bool) -> Stage:
+        """Who keeps this side waiting while it does nothing itself."""
+        if not connected:
+            return Stage.CONNECT
+        return Stage.PERSON if self._asks and machine.state is SourceState.OFFERED else Stage.PEER
 
     def of(self, outcome: Outcome, machine: Source) -> Report:
         """The report of an outcome."""

@@ -98,6 +98,7 @@ class Wire:
         self._room.set()
         self._rate = 0.0
         self._outward, self._inward = Rate(), Rate()
+        self._mark(loop.time())
         self._queue_full, self._no_credit = Stopwatch(), Stopwatch()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -311,8 +312,11 @@ class Wire:
             for event in self._core.tick(now):
                 self._act(event)
             self._flush()
-            self._outward.mark(self.bulk_sent, now)
-            self._inward.mark(self.bulk_received, now)
+            self._mark(now)
+
+    def _mark(self, now: float) -> None:
+        self._outward.mark(self.bulk_sent, now)
+        self._inward.mark(self.bulk_received, now)
 
     async def _pump(self) -> None:
         try:

@@ -10,12 +10,16 @@ import pytest
 
 from p2p_handoff.agent.open_wires import OpenWires
 from p2p_handoff.agent.wire import Wire
+from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError, RemoteProtocolError, StorageError, UnreachableError
+from p2p_handoff.limits import CREDIT_WINDOW, MIB
 from p2p_handoff.protocol import messages as msg
 from p2p_handoff.protocol.channels import Channel
 from p2p_handoff.protocol.messages import Message
+from p2p_handoff.protocol.records import ObjectRecord
 from p2p_handoff.store.addresses import Addresses
 from tests.agent.devices import Devices, Pair, event, failing, introduce, until
+from tests.protocol.grants import TXN
 
 
 async def connected(pair: Pair) -> tuple[Wire, Wire]:
@@ -141,3 +145,40 @@ async def test_an_agent_that_stops_also_ends_a_wire_that_opens_meanwhile(two_age
     near._engine.close = meanwhile  # type: ignore[method-assign]  # an answer that is ready at this moment
     await asyncio.wait_for(laptop.parts.dialer.close(), 10)
     assert not late.is_open
+
+
+async def test_how_long_content_waits_for_credit_is_counted(two_agents: Pair) -> None:
+    near, far = await connected(two_agents)
+    contacts = two_agents.desktop.parts.contacts
+    held: list[ObjectRecord] = []
+
+    def hold(wire: Wire, record: ObjectRecord) -> None:
+        assert wire is far
+        held.append(record)
+
+    contacts.object_received = hold  # type: ignore[method-assign]  # a disk that takes nothing
+    record = ObjectRecord(TXN, digest(b""), 0, bytes(MIB))
+    sending = asyncio.create_task(_send(near, record, CREDIT_WINDOW // MIB + 4))
+    await until(lambda: near.no_credit > 0, 60)
+    assert not sending.done()
+    while not sending.done():
+        while held:
+            far.consumed(held.pop().wire_bytes)
+        await asyncio.sleep(0.01)
+    await until(lambda: near.bulk_sent == (CREDIT_WINDOW // MIB + 4) * record.wire_bytes, 60)
+    waited = near.no_credit
+    await asyncio.sleep(0.01)
+    assert near.no_credit == waited, "it has stopped"
+
+
+async def _send(wire: Wire, record: ObjectRecord, times: int) -> None:
+    for _ in range(times):
+        await wire.send_object(record)
+
+
+async def test_what_moves_on_a_wire_has_a_rate(two_agents: Pair) -> None:
+    near, far = await connected(two_agents)
+    assert (near.sending, near.receiving) == (0, 0)
+    await near.send_object(ObjectRecord(TXN, digest(b""), 0, bytes(1000)))
+    await until(lambda: near.sending > 0 and far.receiving > 0)
+    assert (near.receiving, far.sending) == (0, 0)
