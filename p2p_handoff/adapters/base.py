@@ -48,6 +48,21 @@ class Want:
     """Upper bound of its uncompressed size in bytes; the transfer refuses more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """Content of what changed that was found on this device, and so need not come."""
+
+    chunks: int = 0
+    """Pieces that would have been asked for one by one."""
+    bytes: int = 0
+
+    def __add__(self, other: Reused) -> Reused:
+        return Reused(self.chunks + other.chunks, self.bytes + other.bytes)
+
+
+NOTHING_REUSED = Reused()
+
+
 class Snapshot(Protocol):
     """One consistent picture of a part. Valid until the next snapshot of the same part."""
 
@@ -158,6 +173,11 @@ class Staging(ABC):
     @abstractmethod
     def complete(self) -> bool:
         """True once everything under the current root is here."""
+
+    @property
+    def reused(self) -> Reused:
+        """What was found here so far, in all rounds; what did not change at all is not looked for and not counted."""
+        return NOTHING_REUSED
 
     @abstractmethod
     def seal(self) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from p2p_handoff.adapters.base import Placement, Staging, Want
+from p2p_handoff.adapters.base import Placement, Reused, Staging, Want
 from p2p_handoff.adapters.conversation_area import Aim, Plan, StagingArea
 from p2p_handoff.adapters.conversation_log import Log, replay, text_of
 from p2p_handoff.adapters.conversation_place import FIRST_TEXT, PRIVATE, Placer
@@ -55,6 +55,8 @@ class ConversationStaging(Staging):
         self._goal: Root | None = None
         self._missing: dict[Digest, tuple[int, Child]] = {}
         self._local: ContentTable | None = None
+        self._reused: dict[Digest, int] = {}
+        """Bytes of what this device's log had, by digest."""
         self._placement: Placement | None = None
 
     @override
@@ -108,6 +110,7 @@ class ConversationStaging(Staging):
             return None
         if data is not None and len(data) == child.object_size:
             shelf.write(child.ref, data)
+            self._reused[child.ref] = len(data)
             return data
         return None
 
@@ -116,7 +119,9 @@ class ConversationStaging(Staging):
         if level == _ROOT_LEVEL:
             self._goal = decode_root(data)
             for content in self._goal.log:
-                if not self._area.has_update(content):
+                if self._is_held(content):
+                    self._reused[content.ref] = content.size
+                elif not self._area.has_update(content):
                     yield from self._need(content.level, Child(content.ref, content.size, content.ref_size))
         elif level > 0:
             index = decode_index(data)
@@ -124,6 +129,15 @@ class ConversationStaging(Staging):
                 raise IntegrityError(f"the index {child.ref.hex()[:16]} is not what its parent says")
             for below in index.children:
                 yield from self._need(level - 1, below)
+
+    def _is_held(self, content: Content) -> bool:
+        """True for an update that this device's log had before anything of it arrived; it is taken over."""
+        return self._area.store.updates.has(content.ref) and self._area.has_update(content)
+
+    @property
+    @override
+    def reused(self) -> Reused:
+        return Reused(len(self._reused), sum(self._reused.values()))
 
     @property
     @override

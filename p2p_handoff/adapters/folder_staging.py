@@ -17,7 +17,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from p2p_handoff.adapters import beneath, folder_journal, tree_pack
-from p2p_handoff.adapters.base import Placement, Purpose, Staging, Want
+from p2p_handoff.adapters.base import Placement, Purpose, Reused, Staging, Want
 from p2p_handoff.adapters.file_system_traits import probe
 from p2p_handoff.adapters.folder_assemble import Assembler
 from p2p_handoff.adapters.folder_commit import SealedFolder, remove_staging
@@ -152,6 +152,11 @@ class FolderStaging(Staging):
             and self._tree.complete
             and (self._staged.complete)
         )
+
+    @property
+    @override
+    def reused(self) -> Reused:
+        return self._staged.reused
 
     def _rounds(self) -> Sequence[Callable[[], list[Want]]]:
         return (self._want_contents, self._want_chunks)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from p2p_handoff.adapters import beneath
+from p2p_handoff.adapters.base import NOTHING_REUSED, Reused
 from p2p_handoff.adapters.file_hash import chunks_of_file
 from p2p_handoff.content.digests import DIGEST_BYTES, Digest, digest
 from p2p_handoff.content.objects import Content, build_content
@@ -57,6 +58,8 @@ class StagedContents:
 
     def __init__(self, directory: int, elsewhere: Callable[[Digest, bytes], bool]) -> None:
         self.directory = directory
+        self.reused = NOTHING_REUSED
+        """What was found on this device, in all rounds."""
         self._elsewhere = elsewhere
         self._writing: _OpenPart | None = None
         self._complete: set[Digest] = set()
@@ -103,6 +106,7 @@ class StagedContents:
         local = fetch(content.ref)
         if local is not None:
             self.put(content.ref, local)
+            self.reused += Reused(1, content.size)
         return local is None
 
     def want_large(self, content: Content, chunks: Chunks, fetch: FetchLocally) -> Iterator[tuple[Digest, int]]:
@@ -116,6 +120,7 @@ class StagedContents:
             local = None if waited_for else fetch(name)
             if local is not None:
                 self.put(name, local)
+                self.reused += Reused(1, sum(length for _, length in places))
             elif not waited_for:
                 yield name, places[0][1]
         if not part.missing:
@@ -152,6 +157,8 @@ class StagedContents:
         except OSError:
             return False
         self._readmit(_hex(content.ref))
+        if self.has(content):
+            self.reused += Reused(1, content.size)
         return self.has(content)
 
     def _write(self, part: _Part, name: Digest, data: bytes) -> None:

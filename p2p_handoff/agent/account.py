@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from p2p_handoff.adapters.base import NOTHING_REUSED, Reused
 from p2p_handoff.agent.current_wire import CurrentWire
 from p2p_handoff.agent.headway import Headway, time_left
-from p2p_handoff.agent.profile import Ledger
+from p2p_handoff.agent.profile import Ledger, Limit, tally_of, told
 from p2p_handoff.agent.rate import Rate
 from p2p_handoff.agent.report import Report, outcome_error
 from p2p_handoff.agent.services import Services
 from p2p_handoff.errors import HandoffError
 from p2p_handoff.ids import DeviceId, SessionId, TxnId
+from p2p_handoff.protocol.messages import Tally
 from p2p_handoff.protocol.outcome import Outcome
 from p2p_handoff.protocol.source import Source
 from p2p_handoff.protocol.target import Target
@@ -35,6 +38,10 @@ class Moved(Protocol):
     remaining: int
     """Uncompressed bytes still missing, as far as known."""
     objects: int
+    total_bytes: int
+    """Of all content of the parts, here or not."""
+    reused: Reused
+    """What the target had already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Account:
         self._began = self._loop.time()
         self.ledger = Ledger(self._loop.time, time.process_time)
         """Where the time goes."""
+        self._peer: Mapping[Limit, float] = {}
+        """Where that of the other device went, as it says."""
         self._paused_at = 0.0
         self._decided_at = 0.0
         self._pause = 0.0
@@ -110,6 +119,15 @@ class Account:
         """Milliseconds from the acceptance until everything was in place."""
         return round(self._placing * 1000)
 
+    def tally(self, moved: Moved) -> Tally:
+        """What the other device is told of this one's share."""
+        reused = NOTHING_REUSED if self._subject.is_source else moved.reused
+        return tally_of(self.ledger.profile(), self._subject.txn, reused)
+
+    def heard(self, tally: Tally) -> None:
+        """What the other device tells of its share."""
+        self._peer = told(tally)
+
     def emit(self, event: str, **fields: Any) -> None:
         """Tell of an event of this handoff."""
         self._services.events.emit(event, txn=self._subject.txn, session=self._subject.session, **fields)
@@ -132,6 +150,9 @@ class Account:
             bytes=moved.content_bytes,
             remaining=moved.remaining,
             objects=moved.objects,
+            total_bytes=moved.total_bytes,
+            reused_chunks=moved.reused.chunks,
+            reused_bytes=moved.reused.bytes,
             rate=rate,
             left=time_left(moved.remaining, rate),
             seconds=self.seconds,
@@ -176,5 +197,5 @@ class Account:
             text=error.sentence if error else outcome.text,
             exit_code=int(error.exit_code) if error else 0,
             error=error,
-            profile=self.ledger.profile(),
+            profile=replace(self.ledger.profile(), peer=self._peer),
         )

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from p2p_handoff.adapters.base import Staging, Want
+from p2p_handoff.adapters.base import NOTHING_REUSED, Reused, Staging, Want
 from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import in_thread
@@ -50,6 +50,10 @@ class FetchProgress:
     remaining: int = 0
     """Uncompressed bytes still missing, as far as known."""
     objects: int = 0
+    total_bytes: int = 0
+    """Of all content of the parts, here or not."""
+    reused: Reused = NOTHING_REUSED
+    """What was here already of what changed."""
 
 
 _Item = tuple[Wire, ObjectRecord] | Gone | UnreachableError
@@ -110,6 +114,7 @@ class Fetcher:
         self._outstanding = 0
         self._backlog: deque[Want] = deque()
         self._backlog_bytes = 0
+        self._reused: dict[PartId, Reused] = {}
         self._gone = False
         self._closed = False
 
@@ -168,6 +173,7 @@ class Fetcher:
         with self._ledger.waiting(Stage.STAGE):
             wants = await in_thread(goal.staging.begin, goal.part.root, goal.part.root_size, goal.part.left_out)
         self._add(wants)
+        self._count_reused(goal)
         await self._ask(wire, goal.part.id)
         while self._asked:
             if not (records := await self._next_batch(wire)):
@@ -176,11 +182,16 @@ class Fetcher:
                 with self._ledger.waiting(Stage.STAGE):
                     wants = await in_thread(self._stage, goal.staging, records)
                 self._add(wants)
+                self._count_reused(goal)
                 await self._ask(wire, goal.part.id)
             finally:
                 wire.consumed(sum(record.wire_bytes for record in records))
             self._progressed()
         return goal.staging.complete and not self._gone
+
+    def _count_reused(self, goal: PartGoal) -> None:
+        self._reused[goal.part.id] = goal.staging.reused
+        self.progress.reused = sum(self._reused.values(), NOTHING_REUSED)
 
     def _add(self, wants: Sequence[Want]) -> None:
         for want in wants:

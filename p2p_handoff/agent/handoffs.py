@@ -51,8 +51,18 @@ log = logging.getLogger(__name__)
 
 REMEMBER_FOR: Final = 60.0
 """Seconds that an incoming handoff is remembered after its end, for a source that comes back to it."""
-_TO_SOURCE: Final = (msg.Accept, msg.Reject, msg.Ready, msg.Accepted, msg.Refused, msg.Want, msg.Resumed, msg.Cancel)
-_TO_TARGET: Final = (msg.Request, msg.Round, msg.Gone, msg.Grant, msg.Query, msg.Finish, msg.Cancel)
+_TO_SOURCE: Final = (
+    msg.Accept,
+    msg.Reject,
+    msg.Ready,
+    msg.Accepted,
+    msg.Refused,
+    msg.Want,
+    msg.Resumed,
+    msg.Cancel,
+    msg.Tally,
+)
+_TO_TARGET: Final = (msg.Request, msg.Round, msg.Gone, msg.Grant, msg.Query, msg.Finish, msg.Cancel, msg.Tally)
 
 
 class Handoffs:

@@ -23,6 +23,11 @@ class Headway:
     """Uncompressed bytes still missing, as far as known: what changed may be known only once its index is here."""
     objects: int
     """Pieces moved so far."""
+    total_bytes: int
+    """Of all content of the parts, moved or not."""
+    reused_chunks: int
+    """Pieces of what changed that the target had already; the source hears of it after each round."""
+    reused_bytes: int
     rate: float
     """Uncompressed bytes per second over the last few seconds."""
     left: float | None

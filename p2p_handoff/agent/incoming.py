@@ -148,6 +148,8 @@ class Incoming:
         self._connection.attach(wire)
         self._connection.heard()
         match message:
+            case msg.Tally():
+                self._account.heard(message)
             case msg.Gone():
                 self._content.fetcher.gone_received(message)
             case msg.Request():
@@ -335,6 +337,7 @@ class Incoming:
         self._send(msg.Reject(self.txn, effect.reason, effect.text[:500]))
 
     async def _send_ready(self, effect: tgt.SendReady) -> None:
+        self._send(self._account.tally(self._content.fetcher.progress))
         self._send(msg.Ready(self.txn, effect.number, effect.complete, self._accepting.new_nonce()))
 
     async def _send_decision(self, _effect: tgt.SendDecision) -> None:
@@ -344,6 +347,7 @@ class Incoming:
     async def _send_resumed(self, _effect: tgt.SendResumed) -> None:
         assert self._content.latest is not None
         received = self._content.fetcher.progress.received_bytes
+        self._send(self._account.tally(self._content.fetcher.progress))
         root, detail = root_of(self._content.latest), self._placing.resumed[:500]
         self._send(msg.Resumed(self.txn, root, received, detail, self._account.placed_in))
 

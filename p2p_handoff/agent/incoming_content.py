@@ -163,6 +163,8 @@ class IncomingContent:
     async def _fetch(self, manifest: Manifest, machine: Target, current: CurrentWire) -> bool:
         await current.learn_path()
         goals = self._goals(manifest, machine)
+        accepted = frozenset(machine.parts)
+        self.fetcher.progress.total_bytes = sum(part.total_bytes for part in manifest.parts if part.id in accepted)
         for goal in goals:
             self._arrivals.unseal(goal.part.id)
         # Small and readable parts first: a conversation can be read while files still stream.

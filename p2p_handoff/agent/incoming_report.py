@@ -84,6 +84,8 @@ class IncomingReport:
             title=manifest.title if manifest else "",
             received_bytes=progress.received_bytes,
             received_objects=progress.objects,
+            reused_chunks=progress.reused.chunks,
+            reused_bytes=progress.reused.bytes,
             rounds=machine.round,
             into=tuple(str(placement.path) for placement in placements),
             conflicts=tuple(str(path) for placement in placements for path in placement.conflicts),

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Final
 
+from p2p_handoff.adapters.base import Reused
 from p2p_handoff.agent.account import Account, Subject
 from p2p_handoff.agent.carrying import STORE_AGAIN_AFTER, as_failure, carry_out
 from p2p_handoff.agent.giving_up import unless_given_up
@@ -114,6 +115,9 @@ class Outgoing:
         if isinstance(message, msg.Want):
             self._server.want(wire, message)
             return
+        if isinstance(message, msg.Tally):
+            self._server.served.reused = Reused(message.reused_chunks, message.reused_bytes)
+            self._account.heard(message)
         if isinstance(message, msg.Resumed):
             self._reports.resumed = message
         if isinstance(message, src.SOURCE_MESSAGES):
@@ -296,13 +300,19 @@ class Outgoing:
             await self._take_picture(thorough=False)
         self._pacing.begin(self._server.served.sent_bytes, self._loop.time())
         self._account.moving(self._server.served)
+        self._send_tally()
         self._send(msg.Round(self.plan.txn, effect.number, self._manifest()))
 
     async def _send_grant(self, _effect: src.SendGrant) -> None:
+        self._send_tally()
         self._send(self._granting.grant_message())
 
     async def _send_finish(self, _effect: src.SendFinish) -> None:
+        self._send_tally()
         self._send(msg.Finish(self.plan.txn, self._manifest()))
+
+    def _send_tally(self) -> None:
+        self._send(self._account.tally(self._server.served))
 
     async def _send_query(self, _effect: src.SendQuery) -> None:
         self._send(self._granting.query_message())
@@ -342,6 +352,7 @@ class Outgoing:
         picture = self._content.picture(self.machine.parts, freeze=freeze, thorough=thorough)
         with self._ledger.waiting(Stage.PICTURE):
             self._server.snapshots = await unless_given_up(self._given_up, picture)
+        self._server.served.total_bytes = sum(taken.total_bytes for taken in self._server.snapshots.values())
 
     def _manifest(self) -> bytes:
         return self._content.encoded()

@@ -86,6 +86,8 @@ class OutgoingReport:
             rounds=machine.round,
             sent_bytes=self.served.sent_bytes,
             sent_objects=self.served.objects,
+            reused_chunks=self.served.reused.chunks,
+            reused_bytes=self.served.reused.bytes,
             root=self._common_root(),
             withheld=tuple(part.name for part in self.content.withheld()),
             left_out=self.content.left_out(),

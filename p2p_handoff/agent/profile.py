@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+from p2p_handoff.adapters.base import Reused
+from p2p_handoff.ids import TxnId
+from p2p_handoff.protocol.messages import Tally
+
 
 class Stage(Enum):
     """What a device waits for in a handoff; what stands first counts where several are waited for."""
@@ -79,6 +83,7 @@ _LIMITS: Final = {
     Stage.PEER: Limit.PEER,
     Stage.OTHER: Limit.CPU,
 }
+_OWN: Final = (Limit.DISK, Limit.CPU, Limit.NETWORK)
 _BUSY: Final = 0.8
 """Of a core: a device that computed for so much of a stage was not waiting for a disk or for the network."""
 _MAY_COMPUTE: Final = frozenset((Limit.DISK, Limit.NETWORK, Limit.PEER_OR_NETWORK))
@@ -99,27 +104,44 @@ class Profile:
 
     stages: Mapping[Stage, Spent] = field(default_factory=dict)
     """Those that took any, in the order of ``Stage``; together they are the whole."""
+    peer: Mapping[Limit, float] = field(default_factory=dict)
+    """Seconds that the other device waited for its own disk, processor, and the network, as it says; empty where it
+    said nothing."""
 
     def limit_of(self, stage: Stage) -> Limit:
         """What a stage was limited by: its usual limit, unless this device computed all the time."""
         spent, usual = self.stages[stage], _LIMITS[stage]
-        return Limit.CPU if usual in _MAY_COMPUTE and spent.cpu >= _BUSY * spent.seconds else usual
+        if usual in _MAY_COMPUTE and spent.cpu >= _BUSY * spent.seconds:
+            return Limit.CPU
+        if usual is Limit.PEER_OR_NETWORK and self.peer_limit is not None:
+            return Limit.NETWORK if self.peer_limit is Limit.NETWORK else Limit.PEER
+        return usual
 
-    @property
-    def bottleneck(self) -> Limit | None:
-        """What most time was waited for, people apart; None where nothing was."""
+    def seconds(self) -> Mapping[Limit, float]:
+        """How long each limit held."""
         seconds: dict[Limit, float] = {}
         for stage, spent in self.stages.items():
             limit = self.limit_of(stage)
             seconds[limit] = seconds.get(limit, 0.0) + spent.seconds
-        seconds.pop(Limit.PERSON, None)
-        return max(seconds, key=lambda limit: seconds[limit], default=None)
+        return seconds
+
+    @property
+    def bottleneck(self) -> Limit | None:
+        """What most time was waited for, people apart; None where nothing was."""
+        return _most({limit: took for limit, took in self.seconds().items() if limit is not Limit.PERSON})
+
+    @property
+    def peer_limit(self) -> Limit | None:
+        """What the other device waited for most; None where it said nothing, or waited for nothing."""
+        return _most({limit: took for limit, took in self.peer.items() if took > 0})
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields."""
         bottleneck = self.bottleneck
         return {
             "bottleneck": "" if bottleneck is None else bottleneck.value,
+            "peer": {limit.value: round(took, 4) for limit, took in self.peer.items()},
+            "peer_bottleneck": "" if self.peer_limit is None else self.peer_limit.value,
             "stages": [
                 {
                     "stage": stage.value,
@@ -130,6 +152,28 @@ class Profile:
                 for stage, spent in self.stages.items()
             ],
         }
+
+
+def told(tally: Tally) -> Mapping[Limit, float]:
+    """What the other device says that it waited for, in seconds."""
+    return dict(zip(_OWN, (tally.disk / 1000, tally.cpu / 1000, tally.network / 1000), strict=True))
+
+
+def tally_of(profile: Profile, txn: TxnId, reused: Reused) -> Tally:
+    """What the other device is told of this one.
+
+    Args:
+        profile: Of the time so far.
+        txn: The handoff.
+        reused: What this device had already.
+    """
+    seconds = profile.seconds()
+    disk, cpu, network = (round(seconds.get(limit, 0.0) * 1000) for limit in _OWN)
+    return Tally(txn, disk, cpu, network, reused.chunks, reused.bytes)
+
+
+def _most(seconds: Mapping[Limit, float]) -> Limit | None:
+    return max(seconds, key=lambda limit: seconds[limit], default=None)
 
 
 class Ledger:

@@ -71,6 +71,9 @@ class Report:
     """Objects sent, each time they were."""
     received_objects: int = 0
     """Objects staged, each time they were: more than the session has would mean that a break cost some twice."""
+    reused_chunks: int = 0
+    """Pieces of what changed that the target had already."""
+    reused_bytes: int = 0
     exit_code: int = 0
     """The command line's exit code for it (docs/specs/errors.md)."""
     profile: Profile = field(default_factory=Profile, compare=False)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from p2p_handoff.adapters.base import Snapshot
+from p2p_handoff.adapters.base import NOTHING_REUSED, Reused, Snapshot
 from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.content.compression import Packer
@@ -43,6 +43,10 @@ class Served:
     """Uncompressed bytes that the target said it still lacks."""
     objects: int = 0
     gone: int = 0
+    total_bytes: int = 0
+    """Of all content of the parts, sent or not."""
+    reused: Reused = NOTHING_REUSED
+    """What the target says that it had already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ _LIMITS: Final = {
     "peer-or-network": "the other device or the network",
     "person": "a person's answer",
 }
+_THEIRS: Final = {"disk": " (its disk)", "cpu": " (its processor)"}
+"""What the other device waited for most, where it is the bottleneck."""
 _STAGES: Final = {
     "picture": "looking through the session",
     "place": "putting it in place",
@@ -43,7 +45,8 @@ def lines(profile: Mapping[str, Any]) -> Iterator[str]:
     if whole <= 0:
         yield "nothing was waited for"
         return
-    yield f"bottleneck: {_LIMITS.get(profile['bottleneck'], profile['bottleneck'])}"
+    theirs = _THEIRS.get(profile["peer_bottleneck"], "") if profile["bottleneck"] == "peer" else ""
+    yield f"bottleneck: {_LIMITS.get(profile['bottleneck'], profile['bottleneck'])}{theirs}"
     for item in sorted(profile["stages"], key=lambda item: -float(item["seconds"])):
         share = item["seconds"] / whole
         if share >= _LEAST:

@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p_handoff.agent.profile import Ledger, Limit, Profile, Spent, Stage
+from p2p_handoff.adapters.base import Reused
+from p2p_handoff.agent.profile import Ledger, Limit, Profile, Spent, Stage, tally_of
+from p2p_handoff.agent.profile import told as told_by
 from p2p_handoff.agent.report import Report
 from p2p_handoff.content.digests import digest
-from tests.agent.devices import Devices, Pair, fill
+from p2p_handoff.ids import SessionId
+from p2p_handoff.protocol.messages import Tally
+from tests.agent.devices import Devices, Pair, event, fill
+from tests.protocol.grants import TXN
 
 
 class Clock:
@@ -77,6 +85,11 @@ def profile(**stages: tuple[float, float]) -> Profile:
     return Profile({Stage(name): Spent(*taken) for name, taken in stages.items()})
 
 
+def told_by_peer(limit: Limit) -> Profile:
+    """A target that waits for content, and was told what its source waited for most."""
+    return replace(profile(arrival=(5, 1), stage=(2, 0)), peer={Limit.CPU: 0.1, limit: 3.0})
+
+
 @pytest.mark.parametrize(
     ("taken", "limit"),
     [
@@ -88,12 +101,21 @@ def profile(**stages: tuple[float, float]) -> Profile:
         (profile(credit=(2, 2), peer=(2, 2), read=(3, 0)), Limit.PEER),
         (profile(arrival=(5, 1), stage=(2, 0)), Limit.PEER_OR_NETWORK),
         (profile(person=(500, 0), read=(1, 0)), Limit.DISK),
+        (told_by_peer(Limit.NETWORK), Limit.NETWORK),
+        (told_by_peer(Limit.DISK), Limit.PEER),
         (profile(person=(500, 0)), None),
         (profile(), None),
     ],
 )
 def test_the_bottleneck_is_what_most_time_was_waited_for(taken: Profile, limit: Limit | None) -> None:
     assert taken.bottleneck is limit
+
+
+def test_what_is_told_of_this_device_is_its_own_share_in_milliseconds() -> None:
+    taken = profile(read=(1.5, 0.1), pack=(0.25, 0.2), queue=(2, 0.1), peer=(9, 0))
+    tally = tally_of(taken, TXN, Reused(7, 70))
+    assert tally == Tally(TXN, disk=1500, cpu=250, network=2000, reused_chunks=7, reused_bytes=70)
+    assert told_by(tally) == {Limit.DISK: 1.5, Limit.CPU: 0.25, Limit.NETWORK: 2.0}
 
 
 # --- of real handoffs -------------------------------------------------------------------------------
@@ -116,6 +138,7 @@ async def test_a_source_tells_where_its_time_went(two_agents: Pair, folder: Path
     assert {"picture", "connect", "peer", "send"} <= set(stages)
     assert not {"stage", "seal", "place", "person"} & set(stages), "that is the target's"
     assert report.as_json()["profile"]["bottleneck"]
+    assert report.profile.peer_limit is not None, "the target has told of itself"
 
 
 async def test_a_target_tells_where_its_time_went(two_agents: Pair, folder: Path) -> None:
@@ -125,3 +148,21 @@ async def test_a_target_tells_where_its_time_went(two_agents: Pair, folder: Path
     stages = told(report)
     assert {"arrival", "stage", "seal", "place", "peer"} <= set(stages)
     assert not {"picture", "send", "credit"} & set(stages), "that is the source's"
+    assert report.profile.peer_limit is not None, "the source has told of itself"
+    assert report.profile.bottleneck is not Limit.PEER_OR_NETWORK
+
+
+async def test_what_the_target_has_already_is_counted_on_both_sides(two_agents: Pair, folder: Path) -> None:
+    laptop, desktop = two_agents
+    first = await laptop.to("desktop", folder)
+    assert (first.reused_chunks, first.reused_bytes) == (0, 0)
+    there = Path(desktop.catalog.bindings(SessionId(first.session))[0].path or "")
+    size = (there / "noise").stat().st_size
+    shutil.copyfile(there / "noise", there / "copy of noise")
+    arrived = asyncio.create_task(event(laptop, "handoff", 60))
+    back = await desktop.to("laptop", there)
+    here = await arrived
+    assert back.reused_chunks > 1
+    assert back.reused_bytes == size
+    assert (here["reused_chunks"], here["reused_bytes"]) == (back.reused_chunks, back.reused_bytes)
+    assert back.sent_bytes < size / 10

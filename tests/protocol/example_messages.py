@@ -25,6 +25,7 @@ EXAMPLES: dict[str, msg.Message] = {
     "round": msg.Round(TXN, 1, b"manifest"),
     "want": msg.Want(TXN, PART, (ROOT,), 65_536),
     "gone": msg.Gone(TXN, PART, (ROOT,)),
+    "tally": msg.Tally(TXN, disk=120, cpu=30, network=0, reused_chunks=7, reused_bytes=458_752),
     "ready": msg.Ready(TXN, 1, complete=True, nonce=NONCE),
     "grant": msg.Grant(TXN, SESSION, b"statement", b"manifest", 8),
     "accepted": msg.Accepted(TXN, b"statement", 9),

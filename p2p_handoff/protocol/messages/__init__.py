@@ -29,6 +29,7 @@ from p2p_handoff.protocol.messages.handoff import (
     Request,
     Resumed,
     Round,
+    Tally,
     Want,
 )
 from p2p_handoff.protocol.messages.news import AskChain, ChainNews, KnownOwner, News
@@ -69,6 +70,7 @@ __all__ = [
     "SessionList",
     "SessionSummary",
     "Take",
+    "Tally",
     "Want",
     "Within",
 ]
@@ -86,6 +88,7 @@ Message = (
     | Round
     | Want
     | Gone
+    | Tally
     | Ready
     | Grant
     | Accepted
@@ -118,6 +121,7 @@ MESSAGES: Final[dict[str, type[Message]]] = {
     "round": Round,
     "want": Want,
     "gone": Gone,
+    "tally": Tally,
     "ready": Ready,
     "grant": Grant,
     "accepted": Accepted,

@@ -102,6 +102,22 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What its sender has counted of the handoff so far, for the people at both devices."""
+
+    txn: TxnId
+    disk: int
+    """Milliseconds in which it waited for its own disk."""
+    cpu: int
+    """Milliseconds in which it computed, and nothing else went on."""
+    network: int
+    """Milliseconds in which the network took no more."""
+    reused_chunks: int
+    """Target: pieces of what changed that it had already; 0 from a source."""
+    reused_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The target holds everything of a round and can take a grant."""
 
