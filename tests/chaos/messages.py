@@ -53,6 +53,7 @@ PLACES: Final[Mapping[str, tuple[Place, ...]]] = {
     "want": _by(Side.TARGET, (Way.PUSH, Stage.FIRST), _PUSH, _PARTED),
     OBJECT: _by(Side.SOURCE, (Way.PUSH, Stage.FIRST), _PUSH, (Way.LARGE, Stage.UPDATE), _PARTED),
     "gone": _by(Side.SOURCE, (Way.CHANGE, Stage.UPDATE)),
+    "tally": (*_by(Side.SOURCE, _PUSH, _PARTED), *_by(Side.TARGET, _PUSH, _PARTED)),
     "ready": _by(Side.TARGET, (Way.PUSH, Stage.FIRST), _PUSH, _PARTED),
     "grant": _by(Side.SOURCE, (Way.PUSH, Stage.FIRST), _PUSH, (Way.MEET, Stage.UNDECIDED), _DECIDED),
     "accepted": _by(Side.TARGET, (Way.PUSH, Stage.FIRST), _PUSH, _DECIDED, _PARTED),

@@ -84,8 +84,13 @@ def test_into_for_a_session_that_lives_here_is_a_usage_error(pair: Pair, report:
 
 
 def test_a_take_brings_it_back_where_it_was(pair: Pair, report: Path) -> None:
-    answer = pair.desktop("take", "report")
-    assert answer.out.splitlines()[0] == f"'report' is here: {report}"
+    answer = pair.desktop("take", "report", "--profile")
+    told, _figures, bottleneck, *stages = answer.out.splitlines()
+    assert told == f"'report' is here: {report}"
+    assert bottleneck.startswith("bottleneck: ")
+    assert any("putting it in place" in line for line in stages)
+    assert "'report': here, epoch 3" in pair.desktop("status").out
+    assert "'report': on desktop, epoch 3" in pair.laptop("status").out
     assert pair.desktop("history", "report", "--verify").out.splitlines()[1:3] == [
         "epoch 2: laptop took over",
         "epoch 3: desktop took over",
