@@ -27,8 +27,14 @@ _PHASES: Final = {
 
 
 def phase(fields: Mapping[str, Any]) -> str:
-    """What is going on."""
-    return _PHASES.get(fields["phase"], str(fields["phase"]))
+    """What is going on, and in which round where it is not the first."""
+    words = _PHASES.get(fields["phase"], str(fields["phase"]))
+    return f"{words}, round {fields['round']}" if fields["round"] > 1 else words
+
+
+def reused(fields: Mapping[str, Any]) -> str:
+    """What need not move; empty where that is nothing, or is not known yet."""
+    return f"{size(fields['reused_bytes'])} there already" if fields["reused_bytes"] else ""
 
 
 def pace(fields: Mapping[str, Any]) -> tuple[str, str]:
@@ -41,8 +47,7 @@ def pace(fields: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def in_words(fields: Mapping[str, Any]) -> str:
-    """One line: phase, round, how much of how much, rate, time left."""
+    """One line: phase, round, how much of how much, what need not move, rate, time left."""
     done, missing = int(fields["bytes"]), int(fields["remaining"])
     moved = f"{size(done)} of {size(done + missing)}" if done or missing else ""
-    number = f"round {fields['round']}" if fields["round"] else ""
-    return ", ".join(filter(None, (phase(fields), number, moved, *pace(fields))))
+    return ", ".join(filter(None, (phase(fields), moved, reused(fields), *pace(fields))))

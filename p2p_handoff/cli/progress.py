@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
-from p2p_handoff.cli.headway import pace, phase
+from p2p_handoff.cli.headway import pace, phase, reused
 from p2p_handoff.cli.output import print_json, say
 from p2p_handoff.cli.secrets_shown import lines
 
@@ -107,7 +107,7 @@ class HandoffProgress:
     def _advance(self, fields: Mapping[str, Any]) -> None:
         if self._bar is None:
             self._bar = _new_bar()
-            self._task = self._bar.add_task("copying", total=None, rate="", left="")
+            self._task = self._bar.add_task("copying", total=None, rate="", left="", reused="")
             self._bar.start()
         assert self._task is not None
         done, missing = int(fields["bytes"]), int(fields["remaining"])
@@ -119,6 +119,7 @@ class HandoffProgress:
             description=phase(fields),
             rate=rate,
             left=left,
+            reused=reused(fields),
             refresh=True,
         )
 
@@ -129,5 +130,6 @@ def _new_bar() -> Progress:
 
     rate = TextColumn("{task.fields[rate]}")
     left = TextColumn("{task.fields[left]}")
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), DownloadColumn(), rate, left)
+    there = TextColumn("{task.fields[reused]}")
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), DownloadColumn(), there, rate, left)
     return Progress(*columns, console=Console(stderr=True))

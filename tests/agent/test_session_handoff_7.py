@@ -100,6 +100,8 @@ async def test_progress_names_phase_bytes_and_what_remains(two_agents: Pair, fol
         assert {fields["txn"] for fields in side} == {report.txn}
         assert all(now["bytes"] <= later["bytes"] for now, later in itertools.pairwise(side))
         assert all(fields["remaining"] >= 0 for fields in side)
+        assert all(fields["total_bytes"] > 3_000_000 for fields in side)
+        assert all(fields["left"] is None or fields["rate"] > 0 for fields in side)
     assert report.sent_bytes > 3_000_000
 
 

@@ -9,7 +9,16 @@ import pytest
 
 from p2p_handoff.cli.progress import HandoffProgress
 
-PROGRESS = {"txn": "t", "phase": "copying", "round": 1, "bytes": 10, "remaining": 5, "rate": 5, "left": 1.0}
+PROGRESS = {
+    "txn": "t",
+    "phase": "copying",
+    "round": 1,
+    "bytes": 10,
+    "remaining": 5,
+    "rate": 5,
+    "left": 1.0,
+    "reused_bytes": 0,
+}
 
 
 def test_with_json_every_event_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +26,19 @@ def test_with_json_every_event_is_a_line(capsys: pytest.CaptureFixture[str]) -> 
         progress.on_event("progress", PROGRESS)
     out, err = capsys.readouterr()
     assert (json.loads(out), err) == ({"event": "progress", **PROGRESS}, "")
+
+
+def test_on_a_terminal_the_bar_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with HandoffProgress(as_json=False) as progress:
+        progress.on_event("progress", {**PROGRESS, "round": 2, "reused_bytes": 2000})
+    shown = capsys.readouterr().err
+    for words in ("copying, round 2", "10/15 bytes", "2.0 KB there already", "5 B/s", "0:01 left"):
+        assert words in shown
 
 
 def test_in_a_pipe_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,10 +97,11 @@ def test_many_sessions_are_not_told_one_by_one() -> None:
 
 @pytest.mark.parametrize(("direction", "way"), [("out", "to"), ("in", "from")])
 def test_a_handoff_under_way_is_told_with_how_far_it_is(direction: str, way: str) -> None:
-    moving = {"phase": "copying", "round": 1, "bytes": 10, "remaining": 10, "rate": 5, "left": 2.0}
+    moving = {"phase": "copying", "round": 1, "bytes": 10, "remaining": 10, "reused_bytes": 0}
+    moving |= {"rate": 5, "left": 2.0}
     handoff = {"title": "report", "direction": direction, "peer": "desktop", "connected": False, **moving}
     [_, line] = told(active=[handoff])
-    assert line == f"'report' {way} desktop: copying, round 1, 10 B of 20 B, 5 B/s, 0:02 left, not connected"
+    assert line == f"'report' {way} desktop: copying, 10 B of 20 B, 5 B/s, 0:02 left, not connected"
 
 
 def test_what_waits_and_what_is_wrong_is_told() -> None:
