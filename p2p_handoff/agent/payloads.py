@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,13 @@ class Progress:
     """Uncompressed bytes moved so far."""
     remaining: int
     """Uncompressed bytes still missing, as far as known."""
+    reused_chunks: int
+    """Pieces of what changed that the target had already; the source hears of it after each round."""
+    reused_bytes: int
+    rate: float
+    """Uncompressed bytes per second over the last few seconds."""
+    left: float | None
+    """Seconds that what remains takes at that rate; None while nothing moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,7 @@ def received_parts(bindings: Iterable[PartBinding]) -> tuple[ReceivedPart, ...]:
 
 def progress(fields: Mapping[str, Any]) -> Progress:
     """The payload of an agent's ``progress`` event."""
-    names = ("txn", "session", "phase", "round", "bytes", "remaining")
-    return Progress(**{name: fields[name] for name in names})
+    return Progress(**{item.name: fields[item.name] for item in dataclass_fields(Progress)})
 
 
 def ended(fields: Mapping[str, Any]) -> HandoffEnded:

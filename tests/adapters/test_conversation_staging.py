@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_handoff.adapters.base import Want
+from p2p_handoff.adapters.base import NOTHING_REUSED, Want
 from p2p_handoff.adapters.conversation_log import name_content
 from p2p_handoff.adapters.conversation_root import Root, Text, decode_root
 from p2p_handoff.content.digests import Digest, digest
@@ -60,6 +60,16 @@ def test_a_newer_root_asks_only_for_what_is_new(source: Device, target: Device) 
     staging.seal()
     staging.commit()
     assert target.read() == source.read()
+
+
+def test_what_the_device_own_log_has_is_counted_as_reused(source: Device, target: Device) -> None:
+    staging, _ = target.staging_for(source)
+    assert staging.reused == NOTHING_REUSED
+    staging.commit()
+    source.append(b"more\n")
+    staging, _ = target.staging_for(source, "again")
+    assert staging.reused.chunks >= 1
+    assert staging.reused.bytes > 10 * target.sent
 
 
 def test_chunks_of_the_device_own_log_are_not_asked_for(source: Device, target: Device) -> None:

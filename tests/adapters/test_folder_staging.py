@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from p2p_handoff.adapters import folder_staging
-from p2p_handoff.adapters.base import Staging
+from p2p_handoff.adapters.base import NOTHING_REUSED, Staging
 from p2p_handoff.adapters.file_system_traits import probe
 from p2p_handoff.content import strict_cbor
 from p2p_handoff.content.digests import Digest, digest
@@ -63,6 +63,8 @@ def test_a_rename_sends_no_content(source: Peer, target: Peer) -> None:
     wants = staging.begin(picture.root, picture.root_size)
     assert [want.digest for want in wants] == [picture.root]
     assert not staging.put(picture.root, picture.read(picture.root))
+    assert staging.reused.bytes == (source.path / "renamed.bin").stat().st_size
+    assert staging.reused.chunks > 1
     staging.seal()
     staging.commit()
     assert target.content() == source.content()
@@ -74,6 +76,7 @@ def test_an_unchanged_folder_wants_nothing(source: Peer, target: Peer) -> None:
     staging = target.open().stage("t2-p1")
     assert not staging.begin(picture.root, picture.root_size)
     assert staging.complete
+    assert staging.reused == NOTHING_REUSED, "nothing had to be looked for"
     staging.abandon()
 
 

@@ -44,7 +44,7 @@ async def test_a_connected_device_is_shown_with_its_way(two_agents: Pair) -> Non
     laptop, desktop = two_agents
     assert (await device_of(laptop)).line is None
     wire = await meet(laptop, desktop)
-    await until(lambda: wire.round_trip is not None)
+    await until(lambda: wire.round_trip is not None, 20)
     device = await device_of(laptop)
     assert (device.peer.name, device.peer.online) == ("desktop", True)
     assert device.line is not None

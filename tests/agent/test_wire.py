@@ -180,5 +180,5 @@ async def test_what_moves_on_a_wire_has_a_rate(two_agents: Pair) -> None:
     near, far = await connected(two_agents)
     assert (near.sending, near.receiving) == (0, 0)
     await near.send_object(ObjectRecord(TXN, digest(b""), 0, bytes(1000)))
-    await until(lambda: near.sending > 0 and far.receiving > 0)
+    await until(lambda: near.sending > 0 and far.receiving > 0, 20)
     assert (near.receiving, far.sending) == (0, 0)
