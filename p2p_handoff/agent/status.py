@@ -237,6 +237,17 @@ class Status:
             "devices": [item.as_json() for item in self.devices],
             "sessions": [item.as_json() for item in self.sessions],
             "active": [item.as_json() for item in self.active],
-            "requests": [item.as_json(self.taken_at) for item in self.requests],
+            "requests": [_in_brief(item, self.taken_at) for item in self.requests],
             **self.unsettled.as_json(),
         }
+
+
+def _in_brief(request: IncomingRequest, now: float) -> dict[str, Any]:
+    """What is asked, without what a peer lists as parts and secrets: ``handoff requests`` has that."""
+    return {
+        "token": request.token,
+        "wish": request.wish.value,
+        "from": request.peer,
+        "title": request.title,
+        "expires_in": max(0, round(request.expires_at - now)),
+    }

@@ -78,7 +78,9 @@ async def test_a_handoff_that_waits_for_a_person_is_under_way(two_people: Pair, 
     assert (into.direction, into.peer, into.title) == (Direction.IN, "laptop", "project")
     assert (out.headway.phase, into.headway.phase) == ("offered", "reviewing")
     assert [request.title for request in arriving.requests] == ["project"]
-    assert arriving.as_json()["requests"][0]["expires_in"] > 0
+    [brief] = arriving.as_json()["requests"]
+    assert (brief["wish"], brief["from"], brief["title"]) == ("push", "laptop", "project")
+    assert brief["expires_in"] > 0
     desktop.reject()
     assert (await handing).outcome == "rejected"
     assert (await laptop.status()).active == ()
