@@ -56,6 +56,10 @@ CHUNK_MAX: Final = 256 * KIB
 """FastCDC parameters: small enough that a 1 KiB edit resends about 80 KiB before compression."""
 MAX_OBJECT: Final = 8 * MIB
 """Largest object of the content store, uncompressed: a directory of 60,000 entries."""
+MAX_SKETCH: Final = 24 * KIB + 1
+"""Bytes of one sketch, 4,096 blocks: an object of 8 MiB has some 2,100 of them."""
+MAX_SKETCHES: Final = 256
+"""Sketches in one Want: where more objects are wanted each costs more than it saves."""
 INDEX_FANOUT: Final = 256
 """Entries of one index object: at most about 12 KiB, since an edit in a long file resends one on each level."""
 MAX_TREE_DEPTH: Final = 128

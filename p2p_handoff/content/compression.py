@@ -21,6 +21,8 @@ class Encoding(IntEnum):
 
     RAW = 0
     ZSTD = 1
+    PATCH = 2
+    """Against a base that the receiver has and described: ``content.patches``, not this module, takes it."""
 
 
 _LEVEL: Final = 1

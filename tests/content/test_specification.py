@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 from pycddl import Schema, ValidationError
 
-from p2p_handoff.content import strict_cbor
+from p2p_handoff.content import patches, strict_cbor
+from p2p_handoff.content.compression import Encoding, unpack
 from p2p_handoff.content.digests import digest
 from p2p_handoff.content.objects import (
     EMPTY,
@@ -118,9 +119,22 @@ def test_the_golden_manifest_with_secrets() -> None:
     assert manifest.parts[0].left_out == {b".env"}
 
 
+def test_the_golden_patch() -> None:
+    patch = {name: bytes.fromhex(data) for name, data in VECTORS["patch"].items()}
+    base = patches.sketched(patch["base"])
+    assert base is not None
+    assert base.sketch == patch["sketch"]
+    assert patches.apply(patch["payload"], base, len(patch["result"])) == patch["result"]
+    assert unpack(Encoding.ZSTD, patch["payload"], 100) == patch["steps"]
+    schema("patch").validate_cbor(patch["steps"])
+
+
 @pytest.mark.parametrize(
     ("rule", "value"),
     [
+        ("patch", [[0]]),
+        ("patch", [[-1, 1]]),
+        ("patch", ["text"]),
         ("directory", ["dir/1", [[b"a", 3, b"t"]]]),
         ("directory", ["dir/1", [[b"", 2, b"t"]]]),
         ("directory", ["dir/2", []]),

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, msg.Message] = {
     "accept": msg.Accept(TXN, (PART,)),
     "reject": msg.Reject(TXN, msg.RejectReason.NO_SPACE, "the disk is full"),
     "round": msg.Round(TXN, 1, b"manifest"),
-    "want": msg.Want(TXN, PART, (ROOT,), 65_536),
+    "want": msg.Want(TXN, PART, (ROOT,), 65_536, (b"\0" + digest(b"block")[:6],)),
     "gone": msg.Gone(TXN, PART, (ROOT,)),
     "tally": msg.Tally(TXN, disk=120, cpu=30, network=0, reused_chunks=7, reused_bytes=458_752),
     "ready": msg.Ready(TXN, 1, complete=True, nonce=NONCE),

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from p2p_handoff.content.digests import DIGEST_BYTES
 from p2p_handoff.ids import PartId
-from p2p_handoff.limits import MAX_PARTS, MAX_TITLE
+from p2p_handoff.limits import MAX_PARTS, MAX_SKETCH, MAX_SKETCHES, MAX_TITLE
 from p2p_handoff.security.circle_statements import MAX_CIRCLE_STATEMENT
 from p2p_handoff.session.statements import MAX_STATEMENT, NONCE_BYTES, SIGNATURE_BYTES
 
@@ -33,6 +33,8 @@ Sentence = Annotated[str, Within(0, 500)]
 Nonce = Annotated[bytes, Within(NONCE_BYTES, NONCE_BYTES)]
 ObjectDigest = Annotated[bytes, Within(DIGEST_BYTES, DIGEST_BYTES)]
 ObjectDigests = Annotated[tuple[ObjectDigest, ...], Within(1, 8192)]
+Sketches = Annotated[tuple[Annotated[bytes, Within(0, MAX_SKETCH)], ...], Within(0, MAX_SKETCHES)]
+"""What the receiver has that resembles an object (docs/specs/content.md §6)."""
 Parts = Annotated[tuple[PartId, ...], Within(1, MAX_PARTS)]
 Statement = Annotated[bytes, Within(1, MAX_STATEMENT + SIGNATURE_BYTES + 16)]
 """A signed statement (docs/specs/ownership.md §5): its body, its signature, and CBOR around them."""

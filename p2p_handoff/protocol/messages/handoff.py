@@ -19,6 +19,7 @@ from p2p_handoff.protocol.messages.fields import (
     RoundNumber,
     Seconds,
     Sentence,
+    Sketches,
     Statement,
 )
 
@@ -90,6 +91,8 @@ class Want:
     digests: ObjectDigests
     remaining: int
     """Uncompressed bytes the target still lacks as far as it knows, these included: for the source's progress."""
+    sketches: Sketches = ()
+    """Of what the target has that resembles the first of these objects, in their order; an empty one: of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
