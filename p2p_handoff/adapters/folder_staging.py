@@ -29,6 +29,7 @@ from p2p_handoff.adapters.ignore import IGNORE_FILE, MAX_IGNORE_FILE, IgnoreRule
 from p2p_handoff.adapters.incoming_tree import IncomingTree
 from p2p_handoff.adapters.object_log import ObjectLog
 from p2p_handoff.adapters.platform_files import sync_filesystem
+from p2p_handoff.adapters.resemblance import Versions, resembling
 from p2p_handoff.adapters.scanned import NOTHING, lies_in
 from p2p_handoff.adapters.staged_contents import CONTENTS, StagedContents, staged_name
 from p2p_handoff.adapters.staged_tree import StagedTree, reclaim
@@ -141,6 +142,14 @@ class FolderStaging(Staging):
             if wants is None and not self._staged.put(digest, data):
                 return ()
         return wants or self._advance()
+
+    @override
+    def resembling(self, names: Collection[Digest]) -> Iterable[tuple[Digest, bytes]]:
+        """What the last common state of this folder has in their place; see ``Staging.resembling``."""
+        base, local = self._base, self._local
+        if base is None or local is None or self._arrival.purpose is not Purpose.UPDATE:
+            return ()
+        return resembling(names, Versions(base.root, self._aim().ref, self._begun().read, local))
 
     @property
     @override

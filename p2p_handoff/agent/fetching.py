@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2p_handoff.adapters.base import NOTHING_REUSED, Reused, Staging, Want
+from p2p_handoff.agent.likeness import Likeness
 from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.wire import Wire
 from p2p_handoff.agent.work import in_thread
-from p2p_handoff.content.compression import unpack
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import RemoteProtocolError, UnreachableError
 from p2p_handoff.ids import PartId, TxnId
@@ -93,6 +93,8 @@ class PartGoal:
 
     part: Part
     staging: Staging
+    may_describe: bool = False
+    """Whether the source may be told what this device has of the last common state."""
 
 
 class Fetcher:
@@ -112,6 +114,7 @@ class Fetcher:
         self._arrived: asyncio.Queue[_Item] = asyncio.Queue()
         self._asked: dict[Digest, int] = {}
         self._outstanding = 0
+        self._likeness = Likeness()
         self._backlog: deque[Want] = deque()
         self._backlog_bytes = 0
         self._reused: dict[PartId, Reused] = {}
@@ -164,14 +167,16 @@ class Fetcher:
             if isinstance(item, tuple):
                 # The wire outlives the transfer: credit that did not return would be missing for ever.
                 item[0].consumed(item[1].wire_bytes)
+        self._likeness.begin()
         self._asked.clear()
         self._backlog.clear()
         self._outstanding = self._backlog_bytes = 0
 
     async def _fetch_part(self, wire: Wire, goal: PartGoal) -> bool:
         self._gone = False
+        self._likeness.begin()
         with self._ledger.waiting(Stage.STAGE):
-            wants = await in_thread(goal.staging.begin, goal.part.root, goal.part.root_size, goal.part.left_out)
+            wants = await in_thread(self._begin, goal)
         self._add(wants)
         self._count_reused(goal)
         await self._ask(wire, goal.part.id)
@@ -180,7 +185,7 @@ class Fetcher:
                 continue
             try:
                 with self._ledger.waiting(Stage.STAGE):
-                    wants = await in_thread(self._stage, goal.staging, records)
+                    wants = await in_thread(self._stage, goal, records)
                 self._add(wants)
                 self._count_reused(goal)
                 await self._ask(wire, goal.part.id)
@@ -204,7 +209,7 @@ class Fetcher:
         if self._outstanding > _WINDOW_BYTES // 2 or len(self._asked) > _WINDOW_OBJECTS // 2:
             return
         while self._backlog and self._outstanding < _WINDOW_BYTES and len(self._asked) < _WINDOW_OBJECTS:
-            names: list[bytes] = []
+            names: list[Digest] = []
             while self._backlog and len(names) < _BATCH and self._outstanding < _WINDOW_BYTES:
                 want = self._backlog.popleft()
                 self._backlog_bytes -= want.size
@@ -215,7 +220,8 @@ class Fetcher:
                 names.append(want.digest)
             if names:
                 remaining = self._backlog_bytes + self._outstanding
-                wire.send(WantMessage(self._txn, part, tuple(names), remaining))
+                wanted, sketches = self._likeness.described(names)
+                wire.send(WantMessage(self._txn, part, wanted, remaining, sketches))
                 await asyncio.sleep(0)  # A window of small objects is 16 messages, 25 ms of encoding.
 
     async def _next_batch(self, wire: Wire) -> list[ObjectRecord]:
@@ -245,19 +251,34 @@ class Fetcher:
     def _forget(self, message: Gone) -> None:
         for name in message.digests:
             self._outstanding -= self._asked.pop(Digest(name), 0)
+            self._likeness.forget(Digest(name))
         self._gone = True
 
-    def _stage(self, staging: Staging, records: Sequence[ObjectRecord]) -> list[Want]:
+    def _begin(self, goal: PartGoal) -> Sequence[Want]:
+        wants = goal.staging.begin(goal.part.root, goal.part.root_size, goal.part.left_out)
+        self._study(goal, wants)
+        return wants
+
+    def _study(self, goal: PartGoal, wants: Sequence[Want]) -> None:
+        if goal.may_describe:
+            self._likeness.study(goal.staging, wants)
+
+    def _stage(self, goal: PartGoal, records: Sequence[ObjectRecord]) -> list[Want]:
         wants: list[Want] = []
+        again: list[Want] = []
         for record in records:
             size = self._asked.pop(record.digest, None)
             if size is None:
                 raise RemoteProtocolError("the other device sent an object that was not asked for")
-            data = unpack(record.encoding, record.payload, size)
-            wants.extend(staging.put(record.digest, data))
+            data = self._likeness.unpack(record, size)
             self._outstanding -= size
             self.progress.received_bytes += record.wire_bytes
+            if data is None:
+                again.append(Want(record.digest, size))
+                continue
+            wants.extend(goal.staging.put(record.digest, data))
             self.progress.content_bytes += len(data)
             self.progress.objects += 1
         self.progress.remaining = self._backlog_bytes + self._outstanding
-        return wants
+        self._study(goal, wants)
+        return [*wants, *again]

@@ -14,6 +14,7 @@ from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.current_wire import CurrentWire
 from p2p_handoff.agent.fetching import Fetcher, PartGoal
 from p2p_handoff.agent.incoming_offer import IncomingOffer
+from p2p_handoff.agent.policies import pieces_of
 from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.requests import Consent, Refusal
 from p2p_handoff.agent.services import Services
@@ -205,10 +206,15 @@ class IncomingContent:
         """The accepted parts that are not here as of this manifest."""
         accepted = frozenset(machine.parts)
         return [
-            PartGoal(part, self._arrivals.staging(part.id))
+            PartGoal(part, self._arrivals.staging(part.id), self._may_describe(part))
             for part in manifest.parts
             if part.id in accepted and not self._arrivals.is_sealed(part)
         ]
+
+    def _may_describe(self, part: Part) -> bool:
+        """Whether the source may know what this device has of a part: an own device, to which the part may leave."""
+        source, services = self._init.source, self._services
+        return services.is_own(source) and not services.policies.of(source).withheld(pieces_of((part,)))
 
     async def clean_up(self) -> None:
         """Forget what was staged, once nothing works on it any more."""

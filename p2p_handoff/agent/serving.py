@@ -2,7 +2,8 @@
 """The source's side of a transfer: wanted objects are read, compressed and sent. Layer: agent.
 
 Specification: docs/specs/handoff-v2.md §4. Reading and compressing happen in a worker thread, one batch ahead of
-what is being sent.
+what is being sent. An object that resembles something at the target is sent as a patch where that is clearly shorter:
+made of what would be sent as a whole otherwise, read like everything else.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2p_handoff.adapters.base import NOTHING_REUSED, Reused, Snapshot
 from p2p_handoff.agent.profile import Ledger, Stage
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.content.compression import Packer
+from p2p_handoff.content import patches
+from p2p_handoff.content.compression import Encoding, Packer
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.errors import ContentGoneError, HandoffError, NotFoundError, RemoteProtocolError, UnreachableError
 from p2p_handoff.ids import PartId, TxnId
@@ -29,6 +31,10 @@ log = logging.getLogger(__name__)
 
 _BATCH_BYTES = 2 * MIB
 _BATCH_OBJECTS = 256
+_MAX_SKETCHES = MIB
+"""Bytes of sketches that wait; ours sends some 50 KB. What comes beyond is sent whole."""
+_WORTH_IT = 0.75
+"""Share of what an object takes otherwise up to which a patch is sent instead: it has to be put together."""
 
 
 @dataclass(slots=True)
@@ -82,6 +88,8 @@ class Server:
         self._wants: asyncio.Queue[tuple[Wire, Want]] = asyncio.Queue()
         self._queued = 0
         """Objects that the queue names."""
+        self._sketched = 0
+        """Bytes of the sketches in it."""
 
     def want(self, wire: Wire, message: Want) -> None:
         """Queue a Want that arrived on a wire.
@@ -92,6 +100,9 @@ class Server:
         self._queued += len(message.digests)
         if self._queued > MAX_WANTED:
             raise RemoteProtocolError(f"the other device wants more than {MAX_WANTED} objects at once")
+        if self._sketched + _sketch_bytes(message) > _MAX_SKETCHES:
+            message = replace(message, sketches=())
+        self._sketched += _sketch_bytes(message)
         self.served.remaining = message.remaining
         self._wants.put_nowait((wire, message))
 
@@ -100,6 +111,7 @@ class Server:
         while True:
             wire, message = await self._wants.get()
             self._queued -= len(message.digests)
+            self._sketched -= _sketch_bytes(message)
             try:
                 await self._serve(wire, message)
             except UnreachableError:
@@ -120,12 +132,13 @@ class Server:
 
     async def _serve(self, wire: Wire, message: Want) -> None:
         digests = [Digest(name) for name in message.digests]
-        reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests))
+        sketches = dict(zip(digests, message.sketches, strict=False))
+        reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests, sketches))
         while digests:
             batch = await self._ready(reading)
             digests = digests[batch.taken :]
             if digests:
-                reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests))
+                reading = asyncio.create_task(asyncio.to_thread(self._read, message.part, digests, sketches))
             try:
                 await self._send(wire, message.part, batch)
             except Exception:  # Whatever it is: one thread at a time reads and packs.
@@ -155,14 +168,14 @@ class Server:
             self.served.gone += len(batch.gone)
             wire.send(Gone(self._txn, part, tuple(batch.gone)))
 
-    def _read(self, part: PartId, digests: Sequence[Digest]) -> _Batch:
+    def _read(self, part: PartId, digests: Sequence[Digest], sketches: Mapping[Digest, bytes]) -> _Batch:
         snapshot = self.snapshots.get(part)
         if snapshot is None:
             return _Batch(gone=list(digests), taken=len(digests))
         with snapshot.reading():
-            return self._read_from(snapshot, digests)
+            return self._read_from(snapshot, digests, sketches)
 
-    def _read_from(self, snapshot: Snapshot, digests: Sequence[Digest]) -> _Batch:
+    def _read_from(self, snapshot: Snapshot, digests: Sequence[Digest], sketches: Mapping[Digest, bytes]) -> _Batch:
         records: list[ObjectRecord] = []
         gone: list[Digest] = []
         size = taken = 0
@@ -177,10 +190,22 @@ class Server:
                 continue
             finally:
                 reading += time.perf_counter() - before
-            encoding, payload = self._packer.pack(data)
+            encoding, payload = self._pack(data, sketches.get(name, b""))
             records.append(ObjectRecord(self._txn, name, encoding.value, payload))
             size += len(data)
             if size >= _BATCH_BYTES:
                 break
         took = time.perf_counter() - began
         return _Batch(records, gone, size, taken, packing=1 - reading / took if took > 0 else 0.0)
+
+    def _pack(self, data: bytes, sketch: bytes) -> tuple[Encoding, bytes]:
+        """What to send of an object, which the target may have described something like."""
+        encoding, payload = self._packer.pack(data)
+        patch = patches.make(data, sketch)
+        if patch is not None and len(patch) <= len(payload) * _WORTH_IT:
+            return Encoding.PATCH, patch
+        return encoding, payload
+
+
+def _sketch_bytes(message: Want) -> int:
+    return sum(map(len, message.sketches))

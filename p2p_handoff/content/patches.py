@@ -43,8 +43,8 @@ class _Grain:
 
 
 def _grain(up_to: int, least: int, average: int, most: int) -> _Grain:
-    # As in content.chunking the library looks for cuts only behind the minimum, here 256 or more. Where nearly all blocks
-    # are as short as that, cuts behind an edit do not meet the old ones for long: hence level 1 and an average beyond it.
+    # As in content.chunking the library looks for cuts only behind the minimum, which is 256 or more. Where nearly all
+    # blocks are that short, cuts behind an edit do not meet the old ones for long: hence a larger average, and level 1.
     cutter = FastCDC(avg_size=average, min_size=least, max_size=most, normalized_chunking=1, seed=0)
     return _Grain(up_to, cutter)
 

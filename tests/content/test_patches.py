@@ -47,8 +47,8 @@ def test_whatever_is_edited_comes_out(size: int, alphabet: int, edits: list[tupl
     before = bytes(byte % alphabet for byte in NOISE[:size])
     after = before
     for place, removed, inserted in edits:
-        place %= len(after) + 1
-        after = after[:place] + inserted + after[place + removed :]
+        start = place % (len(after) + 1)
+        after = after[:start] + inserted + after[start + removed :]
     base = patches.sketched(before)
     payload = patches.make(after, base.sketch) if base is not None else None
     if base is not None and payload is not None:
