@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import zstandard
 
 from p2p_handoff.adapters.base import Staging, Want
 from p2p_handoff.agent import likeness
@@ -16,7 +17,7 @@ from p2p_handoff.agent.agent import Agent
 from p2p_handoff.agent.likeness import FEW, Likeness
 from p2p_handoff.agent.serving import Server
 from p2p_handoff.agent.wire import Wire
-from p2p_handoff.content import patches
+from p2p_handoff.content import patches, strict_cbor
 from p2p_handoff.content.compression import Encoding
 from p2p_handoff.content.digests import Digest, digest
 from p2p_handoff.errors import IntegrityError
@@ -170,8 +171,13 @@ async def test_a_small_edit_comes_back_as_a_patch(two_agents: Pair, folder: Path
     assert report.sent_bytes < CHUNK_MIN, "less than the smallest chunk"
 
 
+def _bomb(*steps: object) -> bytes:
+    return zstandard.ZstdCompressor().compress(strict_cbor.encode(list(steps)))
+
+
+@pytest.mark.parametrize("lie", [b"?", b"junk", _bomb(*([[0, 1]] * 8000)), _bomb(bytes(4_000_000))])
 async def test_a_patch_that_makes_something_else_costs_the_object_and_nothing_else(
-    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch
+    two_agents: Pair, folder: Path, monkeypatch: pytest.MonkeyPatch, lie: bytes
 ) -> None:
     laptop, desktop = two_agents
     there = await handed_over_and_edited(laptop, desktop, folder)
@@ -179,14 +185,16 @@ async def test_a_patch_that_makes_something_else_costs_the_object_and_nothing_el
 
     def wrong(data: bytes, sketch: bytes) -> bytes | None:
         nonlocal tried
-        tried += bool(sketch)
-        return make(data[:-1] + b"?", sketch)
+        if not sketch:
+            return None
+        tried += 1
+        return make(data[:-1] + lie, sketch) if lie == b"?" else lie
 
     monkeypatch.setattr(patches, "make", wrong)
     report = await desktop.to("laptop", there)
     assert report.outcome == "done"
     assert tree(folder) == tree(there)
-    assert tried
+    assert 0 < tried < 10
     assert report.sent_bytes > CHUNK_MIN
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import zstandard
 
+from p2p_handoff.content import strict_cbor
 from p2p_handoff.content.compression import Encoding
 from p2p_handoff.content.digests import digest
 from p2p_handoff.errors import HandoffError
@@ -263,7 +264,7 @@ async def chatter(root: Path) -> Seen:
             msg.ChainNews(session, "title", b"\x80"),
             msg.News(number, news, more=False),
             msg.Take(new_txn_id(os.urandom), session, ()),
-            msg.Want(txn, PartId("p1"), names[:256], 1),
+            msg.Want(txn, PartId("p1"), names[:256], 1, (os.urandom(1 + 6 * 100),) * 32),
             msg.Gone(txn, PartId("p1"), names[:256]),
             msg.Query(txn, session, b"statement"),
             msg.Grant(txn, session, b"statement", b"manifest", 1),
@@ -338,6 +339,10 @@ def _zstd_declaring(size: int) -> bytes:
     )
 
 
+def _patch(steps: list[object]) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(strict_cbor.encode(steps))
+
+
 async def content(root: Path) -> Seen:
     """Objects that are larger than they say, or not what they are named."""
     gib = zstandard.ZstdCompressor(level=1).compress(bytes(256 * MIB))
@@ -348,6 +353,8 @@ async def content(root: Path) -> Seen:
         "a frame that declares 2^60": Lie(name, 100, packed, _zstd_declaring(2**60)),
         "a frame that declares 1 GiB": Lie(name, MAX_OBJECT, packed, _zstd_declaring(2**30)),
         "an unknown encoding": Lie(name, 100, 77, honest),
+        "a patch of nothing that was described": Lie(name, 100, Encoding.PATCH.value, _patch([honest])),
+        "a patch of 64 MiB of zeros": Lie(name, MAX_OBJECT, Encoding.PATCH.value, _patch([bytes(64 * MIB)])),
         "another object than named": Lie(name, 100, raw, b"another object"),
         "more than announced": Lie(name, 3, raw, honest),
         "no directory": Lie(name, 100, raw, honest),

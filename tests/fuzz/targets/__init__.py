@@ -14,14 +14,14 @@ from tests.fuzz.targets import (
     local,
     messages,
     network,
+    patching,
     places,
     relay,
     secrets,
     trust,
 )
 
-TARGETS: Final[dict[str, Target]] = {
-    target.name: target
-    for module in (messages, connection, content, places, document, relay, trust, circle, network, secrets, local)
-    for target in module.TARGETS
-}
+_MODULES: Final = (
+    messages, connection, content, patching, places, document, relay, trust, circle, network, secrets, local,
+)  # fmt: skip
+TARGETS: Final[dict[str, Target]] = {target.name: target for module in _MODULES for target in module.TARGETS}
