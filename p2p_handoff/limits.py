@@ -57,7 +57,7 @@ CHUNK_MAX: Final = 256 * KIB
 MAX_OBJECT: Final = 8 * MIB
 """Largest object of the content store, uncompressed: a directory of 60,000 entries."""
 MAX_SKETCH: Final = 24 * KIB + 1
-"""Bytes of one sketch, 4,096 blocks: an object of 8 MiB has some 2,100 of them."""
+"""Bytes of one sketch, 4,096 blocks: an object of 8 MiB has some 1,900 of them."""
 MAX_SKETCHES: Final = 256
 """Sketches in one Want: where more objects are wanted each costs more than it saves."""
 INDEX_FANOUT: Final = 256

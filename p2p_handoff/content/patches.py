@@ -53,7 +53,7 @@ _GRAINS: Final = (
     _grain(256 * KIB, 256, 384, 4 * KIB),
     _grain(MAX_OBJECT, KIB, 3 * KIB, 16 * KIB),
 )
-"""By the first byte of a sketch; blocks of random bytes have 550 and 4,100 bytes on average."""
+"""By the first byte of a sketch; blocks of random bytes have 600 and 4,450 bytes on average."""
 
 
 @dataclass(frozen=True, slots=True)
