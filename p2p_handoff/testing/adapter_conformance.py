@@ -230,6 +230,24 @@ class AdapterConformance:
         bench.edit(source.path, "apple")
         assert part.snapshot().root != before
 
+    def test_what_was_edited_here_is_never_described(self, source: Device, target: Device, bench: AdapterBench) -> None:
+        """What resembles a wanted object is of the last common state, wherever both sides edited it since."""
+        transfer(source, target)
+        for device, marks in ((source, ("apple", "berry")), (target, ("cherry", "damson"))):
+            bench.collide(device.path, marks[0])
+            bench.edit(device.path, marks[1])
+        picture = source.open().freeze()
+        staging = target.stage()
+        queue = deque(staging.begin(picture.root, picture.root_size))
+        while queue:
+            want = queue.popleft()
+            for name, data in staging.resembling([want.digest]):
+                assert name == want.digest
+                assert b"cherry" not in data
+                assert b"damson" not in data
+            queue.extend(staging.put(want.digest, picture.read(want.digest)))
+        staging.abandon()
+
     def test_every_object_is_what_its_digest_says(self, source: Device) -> None:
         """The root object reads back under its own name and size."""
         picture = source.open().snapshot()
