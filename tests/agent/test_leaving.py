@@ -12,11 +12,10 @@ from random import Random
 import pytest
 
 from p2p_handoff import SecretsError
-from p2p_handoff.agent import fetching
+from p2p_handoff.agent.likeness import Likeness
 from p2p_handoff.agent.outgoing_init import init_message
 from p2p_handoff.agent.outgoing_plan import OutgoingPlan
 from p2p_handoff.agent.report import Report
-from p2p_handoff.content.compression import unpack
 from p2p_handoff.content.digests import digest
 from p2p_handoff.content.secret_search import Searcher
 from p2p_handoff.ids import TxnId
@@ -46,19 +45,20 @@ def folder(devices: Devices) -> Path:
 def frames(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The plaintext of every frame that any agent here opens from now on, and what is unpacked of it."""
     opened: list[bytes] = []
-    real, real_unpack = FrameOpener.open, unpack
+    real, real_unpack = FrameOpener.open, Likeness.unpack
 
     def recording(self: FrameOpener, *args: object) -> bytes:
         data = real(self, *args)  # type: ignore[arg-type] # whatever it takes
         opened.append(bytes(data))
         return data
 
-    def unpacking(*args: object) -> bytes:
-        opened.append(real_unpack(*args))  # type: ignore[arg-type] # as above
-        return opened[-1]
+    def unpacking(self: Likeness, *args: object) -> bytes | None:
+        data = real_unpack(self, *args)  # type: ignore[arg-type] # as above
+        opened.append(data or b"")
+        return data
 
     monkeypatch.setattr(FrameOpener, "open", recording)
-    monkeypatch.setattr(fetching, "unpack", unpacking)
+    monkeypatch.setattr(Likeness, "unpack", unpacking)
     return opened
 
 
