@@ -21,9 +21,13 @@ from tests.agent.test_wire import connected
 from tests.protocol.grants import TXN
 
 
+def a_server() -> Server:
+    return Server(TXN, {}, lambda _: None, Ledger(time.monotonic, time.process_time))
+
+
 async def test_a_target_that_wants_without_end_is_refused(two_agents: Pair) -> None:
     near, _ = await connected(two_agents)
-    server = Server(TXN, {}, lambda _: None, Ledger(time.monotonic, time.process_time))
+    server = a_server()
     want = Want(TXN, PartId("p1"), (bytes(32),) * 8192, 0)
     for _ in range(MAX_WANTED // 8192):
         server.want(near, want)
@@ -33,7 +37,7 @@ async def test_a_target_that_wants_without_end_is_refused(two_agents: Pair) -> N
 
 async def test_sketches_beyond_what_may_wait_are_dropped_and_the_objects_sent_whole(two_agents: Pair) -> None:
     near, _ = await connected(two_agents)
-    server = Server(TXN, {}, lambda _: None)
+    server = a_server()
     want = Want(TXN, PartId("p1"), (bytes(32),), 0, (bytes(MAX_SKETCH),))
     for _ in range(100):
         server.want(near, want)
@@ -43,7 +47,7 @@ async def test_sketches_beyond_what_may_wait_are_dropped_and_the_objects_sent_wh
 
 
 def test_a_patch_is_sent_where_it_is_clearly_shorter() -> None:
-    server, noise = Server(TXN, {}, lambda _: None), Random(5).randbytes(100_000)
+    server, noise = a_server(), Random(5).randbytes(100_000)
     base, other = patches.sketched(noise), patches.sketched(noise[::-1])
     assert base is not None
     assert other is not None
@@ -51,5 +55,5 @@ def test_a_patch_is_sent_where_it_is_clearly_shorter() -> None:
     assert server._pack(noise, other.sketch)[0] is Encoding.RAW
     assert server._pack(noise + noise[::-1][:99_000], other.sketch[:67])[0] is Encoding.RAW
     assert server._pack(noise, b"")[0] is Encoding.RAW
-    fresh = Server(TXN, {}, lambda _: None)
+    fresh = a_server()
     assert fresh._pack(bytes(100_000), base.sketch)[0] is Encoding.ZSTD
