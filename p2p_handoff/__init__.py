@@ -64,6 +64,7 @@ _HOMES: Final = {
             "LocalProtocolError",
             "NoSpaceError",
             "NotFoundError",
+            "NotInPlaceError",
             "PathError",
             "PolicyError",
             "RejectedError",

@@ -205,6 +205,12 @@ class StorageError(HandoffError):
     code = "storage"
 
 
+class NotInPlaceError(StorageError):
+    """What lies at a session's places is between two states: what was accepted is put there first."""
+
+    code = "not-in-place"
+
+
 class NoSpaceError(StorageError):
     """The disk is full, or has no room for what is to come."""
 

@@ -74,12 +74,10 @@ class Admission:
         if record is None:
             return NotFoundError(f"no session {plan.session[:8]} is on this device")
         services, store = self._services, self._services.store
-        placing = any(commit.session == plan.session for commit in store.incoming.pending_commits())
-        placing = placing or store.generations.change_of(plan.session) is not None
         facts = PushFacts(
             record.ownership.role,
             plan.mode,
-            in_place=not placing,
+            in_place=not store.is_placing(plan.session),
             under_way=under_way,
             lost=is_lost(record.ownership, me=services.identity.device),
             old_here=store.counter.rolled_back,

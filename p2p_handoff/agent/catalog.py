@@ -20,7 +20,7 @@ from p2p_handoff.adapters import beneath
 from p2p_handoff.adapters.base import Adapter, OpenPart, PartPicture, Snapshot
 from p2p_handoff.content.digests import Digest
 from p2p_handoff.content.objects import EMPTY
-from p2p_handoff.errors import AmbiguousError, NotFoundError, UsageError
+from p2p_handoff.errors import AmbiguousError, NotFoundError, NotInPlaceError, UsageError
 from p2p_handoff.ids import DeviceId, Entropy, PartId, SessionId, new_session_id
 from p2p_handoff.limits import MAX_PARTS, MAX_TITLE
 from p2p_handoff.security.identity import Identity
@@ -210,12 +210,18 @@ class Catalog:
             look: What is listed as secrets; by default what other devices keep back.
 
         Raises:
+            NotInPlaceError: Something of it is accepted, or decided, and not in place.
             ContentGoneError, StorageError: From an adapter, naming the part.
             SecretsError: From ``look``.
         """
         record = self._record(session)
         known = {part.id: part for part in decode_manifest(record.manifest).parts} if record.manifest else {}
         with self.guard(session):
+            if self._store.is_placing(session):
+                # A crash may have left the new text and the old record: that is nobody's edit.
+                raise NotInPlaceError(
+                    "a part of the session is still being put in place", advice="try again in a moment"
+                )
             bindings = self._store.sessions.bindings(session)
             return self._picture(record.title, bindings, known, frozenset(freeze), look or self._kept_elsewhere)
 

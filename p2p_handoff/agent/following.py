@@ -13,11 +13,11 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from p2p_handoff.agent.catalog import Catalog
+from p2p_handoff.agent.catalog import Catalog, Picture
 from p2p_handoff.agent.contributions import Contributions
 from p2p_handoff.agent.events import Events
 from p2p_handoff.agent.search_ahead import SearchAhead
-from p2p_handoff.errors import HandoffError
+from p2p_handoff.errors import HandoffError, NotInPlaceError
 from p2p_handoff.ids import SessionId
 from p2p_handoff.session.ownership import Role
 from p2p_handoff.store.store import Store
@@ -162,12 +162,22 @@ class _Watch:
             await self._contributions.look(self._session)
             return
         with contextlib.suppress(HandoffError):  # It is followed nevertheless: the next change may make it good.
-            await asyncio.to_thread(self._catalog.picture, self._session)
+            await self._picture()
+
+    async def _picture(self) -> Picture | None:
+        """None where something is not in place yet: it is looked at when it is."""
+        try:
+            return await asyncio.to_thread(self._catalog.picture, self._session)
+        except NotInPlaceError:
+            self._loop.call_later(QUIET_SECONDS, self._changed.set)
+            return None
 
     async def _look(self, before: object) -> object:
         if self._contributions is not None:
             return await self._contributions.look(self._session)
-        picture = await asyncio.to_thread(self._catalog.picture, self._session)
+        picture = await self._picture()
+        if picture is None:
+            return before
         self._ahead.start(self._session, picture.snapshots)
         root = tuple(part.root for part in picture.manifest.parts)
         if root != before:

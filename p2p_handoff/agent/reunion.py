@@ -185,9 +185,7 @@ class Reunion:
             )
 
     def _is_moving(self, session: SessionId) -> bool:
-        store = self._services.store
-        placing = any(commit.session == session for commit in store.incoming.pending_commits())
-        return placing or self._is_busy(session) or store.generations.change_of(session) is not None
+        return self._services.store.is_placing(session) or self._is_busy(session)
 
     def _end(self, fork: Fork, original: SessionRecord) -> None:
         """The original takes back its paths, with all that the fork's adapters remember. Blocks."""

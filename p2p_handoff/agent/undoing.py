@@ -137,11 +137,10 @@ class Undoing:
 
     def _check(self, record: SessionRecord) -> None:
         store = self._services.store
-        placing = any(commit.session == record.id for commit in store.incoming.pending_commits())
         verdict = wishes.judge_undo(
             record.ownership.role,
             forked=store.forks.open_of(record.id) is not None,
-            in_place=not placing and store.generations.change_of(record.id) is None,
+            in_place=not store.is_placing(record.id),
             under_way=self._is_busy(record.id),
         )
         if verdict is not Undo.BEGIN:

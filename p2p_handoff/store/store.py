@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from p2p_handoff.errors import TrustError
-from p2p_handoff.ids import DeviceId
+from p2p_handoff.ids import DeviceId, SessionId
 from p2p_handoff.store.addresses import Addresses
 from p2p_handoff.store.circle import CircleStatements
 from p2p_handoff.store.counter import Counter
@@ -45,6 +45,11 @@ class Store:
         self.ownership = OwnershipStore(rows, self.outgoing)
         self.forks = Forks(rows)
         self.generations = Generations(database)
+
+    def is_placing(self, session: SessionId) -> bool:
+        """Whether a part of a session is accepted and not in place, or an undo or a merge of it is under way."""
+        placing = any(commit.session == session for commit in self.incoming.pending_commits())
+        return placing or self.generations.change_of(session) is not None
 
     def close(self) -> None:
         """Close the database."""

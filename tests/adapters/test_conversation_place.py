@@ -287,6 +287,28 @@ def test_regression_a_crash_while_the_staging_directory_is_removed_leaves_what_c
     assert cut > 3
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_regression_nor_does_a_crash_while_a_recovery_removes_the_rest(tmp_path: Path, fresh: bool) -> None:
+    """The recovery removed first the word that the plan was carried out."""
+    for cut in itertools.count(1):
+        source, target = Device(tmp_path / f"source-{cut}"), Device(tmp_path / f"target-{cut}")
+        source.write(b"one\ntwo\n")
+        if not fresh:
+            target.take(source, "t0")
+            source.append(b"three\n")
+        with cut_after_removals(cut) as removed, contextlib.suppress(PowerCutError):
+            _place(target, source, lambda _: None)
+        if len(removed) < cut:
+            break
+        while target.leftovers():
+            target.restart()
+            with cut_after_removals(2), contextlib.suppress(PowerCutError, NotFoundError):
+                for name in target.leftovers():
+                    target.adapter.recover(target.home / name, target.state).commit()
+        assert target.read() == source.read()
+    assert cut > 3
+
+
 @contextlib.contextmanager
 def cut_after_removals(count: int) -> Iterator[list[str]]:
     """The power goes before the removal of this number."""

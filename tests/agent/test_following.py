@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from p2p_handoff.adapters.folder import OpenFolder
+from p2p_handoff.errors import NotInPlaceError
 from tests.agent.devices import Devices, Pair, fill
 
 
@@ -31,6 +32,34 @@ async def test_a_conversation_is_followed_while_it_grows(two_agents: Pair, tmp_p
         file.write(b'{"n": 2}\n')
     change = await asyncio.wait_for(changes.get(), 10)
     assert (change["session"], change["items"]) == (record.id, 2)
+
+
+async def test_what_is_being_put_in_place_is_not_looked_at_until_it_is(
+    two_agents: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash the new text may stand beside the old record: a picture would take it for an edit."""
+    path, laptop = tmp_path / "chat.jsonl", two_agents.laptop
+    path.write_bytes(b'{"n": 1}\n')
+    followed, changes = _heard(two_agents, "followed"), _heard(two_agents, "changed")
+    record = await laptop.start([path])
+    await asyncio.wait_for(followed.get(), 10)
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    loop, is_placing = asyncio.get_running_loop(), True
+
+    def placing(session: str) -> bool:
+        loop.call_soon_threadsafe(asked.put_nowait, session)
+        return is_placing
+
+    monkeypatch.setattr(laptop.store, "is_placing", placing)
+    with path.open("ab") as file:
+        file.write(b'{"n": 2}\n')
+    await asyncio.wait_for(asked.get(), 10)
+    await asyncio.wait_for(asked.get(), 10)
+    with pytest.raises(NotInPlaceError):
+        laptop.parts.catalog.picture(record.id)
+    assert changes.empty()
+    is_placing = False
+    assert (await asyncio.wait_for(changes.get(), 10))["items"] == 2
 
 
 async def test_a_stopped_session_is_followed_no_more(two_agents: Pair, tmp_path: Path) -> None:
