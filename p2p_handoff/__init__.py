@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from p2p_handoff.errors import LocalProtocolError as LocalProtocolError
     from p2p_handoff.errors import NoSpaceError as NoSpaceError
     from p2p_handoff.errors import NotFoundError as NotFoundError
+    from p2p_handoff.errors import NotInPlaceError as NotInPlaceError
     from p2p_handoff.errors import PathError as PathError
     from p2p_handoff.errors import PolicyError as PolicyError
     from p2p_handoff.errors import RejectedError as RejectedError
