@@ -6,9 +6,11 @@ Specification: docs/specs/handoff-v2.md §4, §7. Putting it in place is agent.p
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from p2p_handoff.agent.arrivals import Arrivals
 from p2p_handoff.agent.current_wire import CurrentWire
@@ -29,6 +31,9 @@ from p2p_handoff.protocol.target import Target
 from p2p_handoff.session.manifest import Manifest, Part, PartType
 
 log = logging.getLogger(__name__)
+
+EARLY_AFTER: Final = 1.0
+"""Seconds that files may take before what can be read already is shown: less than that is worth nobody's attention."""
 
 
 class IncomingContent:
@@ -172,9 +177,13 @@ class IncomingContent:
         readable = [goal for goal in goals if goal.part.type is not PartType.FILES]
         files = [goal for goal in goals if goal.part.type is PartType.FILES]
         complete = await self._fetch_and_seal(readable, current)
-        if complete and files and machine.mode is not Mode.MERGE:
-            await self._show_early([goal.part for goal in readable])
-        return await self._fetch_and_seal(files, current) and complete
+        early = [goal.part for goal in readable] if complete and machine.mode is not Mode.MERGE else []
+        showing = asyncio.create_task(self._show_early(early), name=f"early {self._init.txn[:6]}")
+        try:
+            return await self._fetch_and_seal(files, current) and complete
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
 
     async def _fetch_and_seal(self, goals: list[PartGoal], current: CurrentWire) -> bool:
         complete = await self.fetcher.fetch(current.require(), goals)
@@ -185,13 +194,13 @@ class IncomingContent:
         return complete
 
     async def _show_early(self, parts: list[Part]) -> None:
-        """Once, as it is now: what is written until the handoff is done comes with it."""
+        """Once, as it is now, while the files take their time: what is written until they are here comes with them."""
         if not parts or self._is_shown:
             return
+        await asyncio.sleep(EARLY_AFTER)
         self._is_shown = True
         try:
-            with self._ledger.waiting(Stage.STAGE):
-                previews = await in_thread(self._arrivals.previews, parts)
+            previews = await in_thread(self._arrivals.previews, parts)
         except HandoffError as error:
             log.info("handoff %s cannot be read before it is done: %s", self._init.txn[:6], error)
             return
