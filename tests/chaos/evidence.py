@@ -13,7 +13,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,6 @@ from typing import Any, Final, TypeVar
 
 DATABASE: Final = "store.sqlite3"
 _WAL: Final = DATABASE + "-wal"
-_TRIES: Final = 5
-"""A database that its agent is about to recover cannot be read for a moment."""
 _Row = TypeVar("_Row")
 
 
@@ -168,14 +165,6 @@ def read_home(path: Path) -> Home:
         sqlite3.Error: Its database cannot be read.
         OSError: It is not there.
     """
-    for _ in range(_TRIES):
-        with contextlib.suppress(sqlite3.OperationalError):
-            return _read(path)
-        time.sleep(1)
-    return _read(path)
-
-
-def _read(path: Path) -> Home:
     with _opened(path) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute("BEGIN")  # One picture: a living agent goes on writing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.chaos.command import RECOVERY_PATIENCE, Handoff
 from tests.chaos.deeds import Leaving, Scene
 from tests.chaos.device import Device, DeviceError, Fields
 from tests.chaos.faults import Fault
+from tests.chaos.judged import Violation
 from tests.chaos.pair import Pair
 from tests.chaos.programmes import PROGRAMMES, Meeting, Running
 from tests.chaos.small_disk import SmallDisk
@@ -36,6 +38,9 @@ _LASTING: Final = ("cut", "full", "tmpfs", BEFORE, AFTER)
 _FILLED_AT: Final = {1: "progress", 2: "frozen"}
 """Point of a ``tmpfs`` case → the event at which the disk fills; 0 is before the handoff."""
 _POLL: Final = 0.05
+_STANDS: Final = 20
+_BETWEEN_STANDS: Final = 0.1
+"""An agent that was stopped while it recovers its database lets nobody read it: it goes on for so long, so often."""
 _MAX_RECOVERY_KILLS: Final = 60
 """A restart has about this many points; beyond them it is over."""
 
@@ -350,12 +355,22 @@ class Run:
         self._judge("after the next handoff", recovered=True)
 
     def _judge(self, when: str, *, recovered: bool = False) -> None:
-        running = [device.warden.process for device in self._pair.devices if device.warden is not None]
-        with standing_still(running):
-            homes, work = self._homes, self._pair.work.as_json()
-            found = check(homes, work=work, earlier=self._memory, recovered=recovered)
-            self._memory = remember(homes)
+        found = self._found(recovered=recovered)
         self._result.violations += [f"{when}: {violation}" for violation in found]
+
+    def _found(self, *, recovered: bool, tries: int = _STANDS) -> list[Violation]:
+        running = [device.warden.process for device in self._pair.devices if device.warden is not None]
+        try:
+            with standing_still(running):
+                homes, work = self._homes, self._pair.work.as_json()
+                found = check(homes, work=work, earlier=self._memory, recovered=recovered)
+                self._memory = remember(homes)
+        except sqlite3.OperationalError:
+            if not tries:
+                raise
+            time.sleep(_BETWEEN_STANDS)
+            return self._found(recovered=recovered, tries=tries - 1)
+        return found
 
     def _tracebacks(self) -> list[str]:
         """No agent ever shows a person a traceback: it would be an error that nobody foresaw."""

@@ -190,7 +190,7 @@ def _borrowed(rng: random.Random, corpus: Sequence[bytes]) -> Any:
     return copy.deepcopy(container[key])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def _places_of(data: bytes) -> list[tuple[Any, Any]]:
     """The places of an input, which is only read."""
     value = _loaded(data)
