@@ -63,14 +63,8 @@ class FolderShelf:
         name = _hex(picture.root)
         if beneath.status(self._trees.descriptor, (name,)) is not None:
             return
-        here = set(_names(self._contents.descriptor))
         with beneath.typed_errors("keep the folder as it is", needed=picture.total_bytes):
-            for path, record in picture.scan.records.items():
-                content = record.content
-                if content.size and staged_name(content) not in here:
-                    self._take(picture.folder.descriptor, path, content)
-                    here.add(staged_name(content))
-            sync_filesystem(self._contents.descriptor)
+            self._take_all(picture)
             pack = TreePack(picture.root, picture.scan.objects())
             tree_pack.save(self._trees.descriptor, name, tree_pack.encode(pack), sync=True)
 
@@ -101,8 +95,26 @@ class FolderShelf:
             _keep_only(self._trees.descriptor, {_hex(pack.root) for pack in kept})
             _keep_only(self._contents.descriptor, names)
 
+    def _take_all(self, picture: FolderSnapshot) -> None:
+        """Whatever has a content's name is whole and on the disk: a later state trusts it."""
+        here = set(_names(self._contents.descriptor))
+        taken: list[Content] = []
+        try:
+            for path, record in picture.scan.records.items():
+                content = record.content
+                if content.size and staged_name(content) not in here:
+                    self._take(picture.folder.descriptor, path, content)
+                    here.add(staged_name(content))
+                    taken.append(content)
+        finally:
+            contents = self._contents.descriptor
+            sync_filesystem(contents)
+            for content in taken:
+                os.rename(_fresh(content), staged_name(content), src_dir_fd=contents, dst_dir_fd=contents)
+            os.fsync(contents)
+
     def _take(self, folder: int, path: bytes, content: Content) -> None:
-        fresh = staged_name(content) + b".new"
+        fresh = _fresh(content)
         beneath.remove_tree(self._contents.descriptor, fresh)
         try:
             if not (_IMMUTABLE in path and self._link(folder, path, fresh)):
@@ -113,8 +125,6 @@ class FolderShelf:
         if not intact:
             beneath.remove_tree(self._contents.descriptor, fresh)
             raise ContentGoneError(f"{os.fsdecode(path)!r} changed since the snapshot")
-        contents = self._contents.descriptor
-        os.rename(fresh, staged_name(content), src_dir_fd=contents, dst_dir_fd=contents)
 
     def _link(self, folder: int, path: bytes, fresh: bytes) -> bool:
         *parents, last = path.split(b"/")
@@ -229,6 +239,11 @@ class KeptFolder:
         for content in _contents(self._pack):
             for name, offset, length in chunks_of(content, self._pack.objects.__getitem__):
                 yield name, _Place(staged_name(content), offset, length)
+
+
+def _fresh(content: Content) -> bytes:
+    """What a content is called that may not be on the disk yet."""
+    return staged_name(content) + b".new"
 
 
 def keep_still(take: Callable[[], FolderSnapshot], shelf: FolderShelf) -> FolderSnapshot:

@@ -41,6 +41,30 @@ def test_equal_contents_are_kept_once_and_only_changed_ones_are_added(peer: Peer
     assert len(set(contents(shelf)) - set(before)) == 1
 
 
+def test_regression_nothing_has_a_contents_name_before_it_is_on_the_disk(
+    peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut such a name stood for an empty file, which the next state took for the content."""
+    shelf = tmp_path / "shelf"
+    peer.write(TREE)
+
+    class PowerCutError(Exception):
+        """The machine is off."""
+
+    def power_cut(_descriptor: int) -> None:
+        assert [path.suffix for path in contents(shelf)] == [".new"] * 3
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_keep, "sync_filesystem", power_cut)
+        with pytest.raises(PowerCutError):
+            peer.open().keep(shelf)
+    for path in contents(shelf):
+        path.write_bytes(b"")
+    peer.open().keep(shelf)
+    assert {path.read_bytes() for path in contents(shelf)} == set(TREE.values())
+
+
 def test_an_edit_in_place_does_not_reach_what_is_kept(peer: Peer, tmp_path: Path) -> None:
     peer.write(TREE)
     root = peer.open().keep(tmp_path / "shelf").root
