@@ -263,50 +263,46 @@ def test_a_new_conversation_is_private(devices: tuple[Device, Device]) -> None:
     assert devices[1].file.stat().st_mode & 0o7777 == 0o600
 
 
+def half_removed(home: Path, *, fresh: bool) -> Iterator[tuple[Device, Device]]:
+    """Source and target, with the target cut off at each removal of its staging directory."""
+    for cut in itertools.count(1):
+        source, target = Device(home / f"source-{cut}"), Device(home / f"target-{cut}")
+        source.write(b"one\ntwo\n")
+        if not fresh:
+            target.take(source, "t0")
+            source.append(b"three\n")
+        with cut_after_removals(cut) as removed, contextlib.suppress(PowerCutError):
+            _place(target, source, lambda _: None)
+        if len(removed) < cut:
+            assert cut > 3
+            return
+        target.restart()
+        yield source, target
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 def test_regression_a_crash_while_the_staging_directory_is_removed_leaves_what_can_be_recovered(
     tmp_path: Path, fresh: bool
 ) -> None:
     """The plan went first, and what was left counted as never sealed: its commit was tried for ever."""
-    for cut in itertools.count(1):
-        source, target = Device(tmp_path / f"source-{cut}"), Device(tmp_path / f"target-{cut}")
-        source.write(b"one\ntwo\n")
-        if not fresh:
-            target.take(source, "t0")
-            source.append(b"three\n")
-        with cut_after_removals(cut) as removed, contextlib.suppress(PowerCutError):
-            _place(target, source, lambda _: None)
-        if len(removed) < cut:
-            break
-        target.restart()
+    for source, target in half_removed(tmp_path, fresh=fresh):
         for name in target.leftovers():
             with contextlib.suppress(NotFoundError):
                 target.adapter.recover(target.home / name, target.state).commit()
         assert target.leftovers() == []
         assert target.read() == source.read()
-    assert cut > 3
 
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_regression_nor_does_a_crash_while_a_recovery_removes_the_rest(tmp_path: Path, fresh: bool) -> None:
     """The recovery removed first the word that the plan was carried out."""
-    for cut in itertools.count(1):
-        source, target = Device(tmp_path / f"source-{cut}"), Device(tmp_path / f"target-{cut}")
-        source.write(b"one\ntwo\n")
-        if not fresh:
-            target.take(source, "t0")
-            source.append(b"three\n")
-        with cut_after_removals(cut) as removed, contextlib.suppress(PowerCutError):
-            _place(target, source, lambda _: None)
-        if len(removed) < cut:
-            break
+    for source, target in half_removed(tmp_path, fresh=fresh):
         while target.leftovers():
-            target.restart()
             with cut_after_removals(2), contextlib.suppress(PowerCutError, NotFoundError):
                 for name in target.leftovers():
                     target.adapter.recover(target.home / name, target.state).commit()
+            target.restart()
         assert target.read() == source.read()
-    assert cut > 3
 
 
 @contextlib.contextmanager
