@@ -228,9 +228,8 @@ def finish_removal(directory: Path) -> bool:
     if not is_empty and not (directory / os.fsdecode(_DONE)).exists():
         return False
     with beneath.typed_errors(f"remove {directory}"):
-        for (
-            path
-        ) in directory.iterdir():  # The word that the plan was carried out goes last: this may be cut short, too.
+        # The word that the plan was carried out goes last: this may be cut short, too.
+        for path in directory.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name != os.fsdecode(_DONE):
