@@ -112,7 +112,7 @@ def _edit(tree: Path, every: int) -> None:
     for path in files[::every]:
         with path.open("ab") as file:
             file.write(b"one more line\n")
-    time.sleep(0.1)
+    time.sleep(0.1)  # As above: statuses are old enough to be trusted.
 
 
 def _arrive(stages: Stages, picture: Snapshot, staging: Staging, label: str) -> None:

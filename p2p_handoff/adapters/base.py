@@ -169,7 +169,7 @@ class Staging(ABC):
             StorageError: The disk is full or failing.
         """
 
-    def resembling(self, names: Collection[Digest]) -> Iterable[tuple[Digest, bytes]]:  # noqa: ARG002
+    def resembling(self, names: Collection[Digest]) -> Iterable[tuple[Digest, bytes]]:  # noqa: ARG002 - for those that look
         """What the last common state has that resembles wanted objects: each digest with such bytes, read one by one.
 
         Never anything of what was edited on this device since: it is described to the peer (content.patches).

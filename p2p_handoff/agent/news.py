@@ -202,6 +202,8 @@ class NewsDesk:
 
     def _ask_later(self, wire: Wire, session: SessionId) -> None:
         """The wire may stay open for long: what it told must not wait for the next one."""
+        if (earlier := self._again.get(wire)) is not None:
+            earlier.cancel()  # A peer may say the same twice.
         loop = asyncio.get_running_loop()
         self._again[wire] = loop.call_later(AGAIN_AFTER, self._ask_again, wire, session)
 

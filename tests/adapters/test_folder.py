@@ -96,7 +96,7 @@ def test_a_freeze_sees_what_a_mapping_wrote_without_another_stamp(peer: Peer) ->
 
 def test_a_file_that_is_written_to_is_not_in_the_cache_file(peer: Peer) -> None:
     peer.write({"log": b"one\n", "calm": b"calm"})
-    time.sleep(0.1)
+    time.sleep(0.1)  # until the stamps are old enough to be trusted
     with (peer.path / "log").open("ab"):
         peer.open().snapshot()
     state = HeldDirectory(open_root(peer.state))
